@@ -1,0 +1,1 @@
+//! The CA client and challenge solvers of certfleet.

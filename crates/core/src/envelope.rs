@@ -1,0 +1,157 @@
+//! The envelope around every value in the store.
+//!
+//! `{format, writer, nonce, body, signature}`. The nonce makes every written value unique: together with the engine's revision it is what a
+//! compare-and-swap expects, and it is how a writer whose answer was lost finds out whether its write took place. The signature is empty
+//! until keys and trust arrive; its place is kept so that the form does not change then.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::names::{NodeName, VersionHash};
+
+/// The envelope form that this version writes and reads.
+pub const FORMAT: u32 = 1;
+/// Largest encoded envelope, in bytes; the engines take at least this much.
+pub const ENVELOPE_BYTES_MAX: usize = 1 << 20;
+
+/// Drawn anew for each write: 32 lower-case hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Nonce(String);
+
+impl Nonce {
+    /// From random bytes.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self(crate::hash::hex(&bytes))
+    }
+
+    /// The nonce as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Which value a compare-and-swap expects: the engine's own revision and the value's nonce. Numbers can repeat after a failover or a
+/// restored backup; nonces do not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision {
+    /// The engine's revision, in the engine's own form.
+    pub engine: String,
+    /// The nonce of the value that has it.
+    pub nonce: Nonce,
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.engine, self.nonce.0)
+    }
+}
+
+/// What must be there for a write to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing (never written, or deleted).
+    Absent,
+    /// Exactly this value.
+    Revision(Revision),
+}
+
+/// A value of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Form of the envelope and the body; see [`FORMAT`].
+    pub format: u32,
+    /// Who wrote it.
+    pub writer: NodeName,
+    /// Unique for this write.
+    pub nonce: Nonce,
+    /// The record.
+    pub body: Value,
+    /// Over fleet id, key, body and nonce; empty in this version.
+    #[serde(default)]
+    pub signature: String,
+}
+
+/// Bytes that are not an envelope, or an envelope whose body is not the record its key names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Too large to be looked at.
+    #[error("{0} bytes, more than the {ENVELOPE_BYTES_MAX} that a record may have")]
+    TooLarge(usize),
+    /// Not an envelope.
+    #[error("not a certfleet envelope: {0}")]
+    Malformed(String),
+    /// Written by a newer version.
+    #[error("envelope format {0} is newer than this version's format {FORMAT}; upgrade certfleet on this node")]
+    TooNew(u32),
+    /// The body is something else.
+    #[error("the record cannot be read: {0}")]
+    Body(String),
+}
+
+impl Envelope {
+    /// Wraps a record.
+    pub fn new<T: Serialize>(writer: NodeName, nonce: Nonce, record: &T) -> Result<Self, EnvelopeError> {
+        let body = serde_json::to_value(record).map_err(|e| EnvelopeError::Body(e.to_string()))?;
+        Ok(Self { format: FORMAT, writer, nonce, body, signature: String::new() })
+    }
+
+    /// The record inside.
+    pub fn record<T: for<'de> Deserialize<'de>>(&self) -> Result<T, EnvelopeError> {
+        T::deserialize(&self.body).map_err(|e| EnvelopeError::Body(e.to_string()))
+    }
+
+    /// What goes into the store: one line of JSON.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, EnvelopeError> {
+        let mut bytes = serde_json::to_vec(self).map_err(|e| EnvelopeError::Malformed(e.to_string()))?;
+        bytes.push(b'\n');
+        if bytes.len() > ENVELOPE_BYTES_MAX { Err(EnvelopeError::TooLarge(bytes.len())) } else { Ok(bytes) }
+    }
+
+    /// Reads [`Envelope::to_bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        if bytes.len() > ENVELOPE_BYTES_MAX {
+            return Err(EnvelopeError::TooLarge(bytes.len()));
+        }
+        let envelope: Self = serde_json::from_slice(bytes).map_err(|e| EnvelopeError::Malformed(e.to_string()))?;
+        if envelope.format > FORMAT { Err(EnvelopeError::TooNew(envelope.format)) } else { Ok(envelope) }
+    }
+
+    /// The hash of the body, by which a certificate's record vouches for a version.
+    pub fn body_hash(&self) -> VersionHash {
+        VersionHash::of(self.body.to_string().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope() -> Envelope {
+        Envelope::new("lb0".parse().expect("name"), Nonce::from_random([7; 16]), &serde_json::json!({"b": 1, "a": [true]})).expect("wraps")
+    }
+
+    #[test]
+    fn bytes_read_back() {
+        let bytes = envelope().to_bytes().expect("encodes");
+        assert_eq!(Envelope::from_bytes(&bytes), Ok(envelope()));
+    }
+
+    #[test]
+    fn garbage_is_named() {
+        assert!(matches!(Envelope::from_bytes(b""), Err(EnvelopeError::Malformed(_))));
+        assert!(matches!(Envelope::from_bytes(b"{}"), Err(EnvelopeError::Malformed(_))));
+        assert!(matches!(Envelope::from_bytes(&vec![b' '; ENVELOPE_BYTES_MAX + 1]), Err(EnvelopeError::TooLarge(_))));
+        let newer = Envelope { format: 2, ..envelope() };
+        assert_eq!(Envelope::from_bytes(&newer.to_bytes().expect("encodes")), Err(EnvelopeError::TooNew(2)));
+    }
+
+    #[test]
+    fn the_hash_does_not_depend_on_the_order_of_fields() {
+        let mut other = envelope();
+        other.body = serde_json::from_str(r#"{"a":[true],"b":1}"#).expect("parses");
+        assert_eq!(other.body_hash(), envelope().body_hash());
+    }
+}

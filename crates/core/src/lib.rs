@@ -1,0 +1,17 @@
+//! Names, records and decisions of certfleet.
+//!
+//! Always holds: nothing here does I/O, reads a clock, draws randomness, looks at the environment or waits. What would need that is an
+//! argument. The same view gives the same plan.
+//!
+//! Deliberately not here: the store, the CA's protocol, files, sockets, configuration files, log lines.
+
+pub mod ca;
+pub mod encoding;
+pub mod envelope;
+pub mod hash;
+pub mod key;
+pub mod names;
+pub mod secret;
+pub mod spec;
+pub mod time;
+pub mod x509;

@@ -1,0 +1,1 @@
+//! Deployment targets of certfleet: stage, check, activate, verify.

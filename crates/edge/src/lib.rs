@@ -1,0 +1,1 @@
+//! Listeners of certfleet: challenges, redirects, admin, metrics.

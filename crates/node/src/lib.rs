@@ -1,0 +1,1 @@
+//! Configuration and the daemon of certfleet: observe, decide, execute.

@@ -1,0 +1,1 @@
+//! The store contract of certfleet and its backends.

@@ -1,0 +1,12 @@
+//! Starts real servers for certfleet's tests: each test owns private instances on loopback, and they end with it.
+//!
+//! Deliberately not here: fakes. A server that is not installed is a loud skip, and a failure when `CI=true` (see [`installed`]).
+
+pub mod addresses;
+pub mod haproxy;
+pub mod nginx;
+pub mod pebble;
+pub mod process;
+
+pub use addresses::{Site, free_port};
+pub use process::{Process, eventually, installed};
