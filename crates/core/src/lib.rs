@@ -6,12 +6,16 @@
 //! Deliberately not here: the store, the CA's protocol, files, sockets, configuration files, log lines.
 
 pub mod ca;
+pub mod decide;
 pub mod encoding;
 pub mod envelope;
 pub mod hash;
 pub mod key;
 pub mod names;
+pub mod rank;
+pub mod records;
 pub mod secret;
 pub mod spec;
 pub mod time;
+pub mod view;
 pub mod x509;

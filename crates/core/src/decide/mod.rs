@@ -1,0 +1,46 @@
+//! From what a node knows to what it does: `decide(view, now, seed)`.
+//!
+//! Always holds: the same arguments give the same plan. Each action is one store write or one call outside and carries all it needs, the
+//! revision it is based on included; whoever executes it makes no choice. What a plan leaves out for now is in its `waits`, with the reason.
+//!
+//! Deliberately not here: the safety of the records. That is the store's compare-and-swap; ranks and presence only save work.
+
+mod accounts;
+mod claim;
+mod deploy;
+mod drive;
+mod holder;
+mod issuance;
+mod plan;
+mod presence;
+mod rollout;
+mod specification;
+mod transition;
+mod upkeep;
+
+pub use plan::{Action, Call, Event, Plan, Subject};
+pub use rollout::Gate;
+pub use transition::{go_back, renewal_moment, request_renewal, resume_rollout};
+
+use crate::time::Now;
+use crate::view::View;
+
+/// What this node does now. `seed` feeds jitter and nothing else.
+pub fn decide(view: &View, now: Now, seed: u64) -> Plan {
+    let mut plan = Plan::default();
+    upkeep::decide(view, now, &mut plan);
+    if let Err(why) = view.membership() {
+        plan.troubles.insert(why);
+        return plan;
+    }
+    deploy::decide(view, now, &mut plan);
+    issuance::decide(view, now, seed, &mut plan);
+    accounts::decide(view, now, &mut plan);
+    presence::decide(view, now, &mut plan);
+    plan
+}
+
+/// Whether and why the nodes other than the canaries wait with the placed generation of `cert`.
+pub fn rollout_gate(view: &View, cert: &crate::names::CertName, now: Now) -> Gate {
+    rollout::gate(view, cert, now)
+}

@@ -1,0 +1,61 @@
+//! Beating: every second while this node holds an attempt, every minute otherwise, at once when something about it changes.
+
+use std::time::Duration;
+
+use super::plan::{Action, Plan, based_on};
+use crate::records::{Presence, PresenceState};
+use crate::time::Now;
+use crate::view::View;
+
+/// Between two beats while holding, in milliseconds.
+const BEAT_HOLDING_MS: u64 = 1_000;
+/// Between two beats otherwise, in milliseconds.
+const BEAT_IDLE_MS: u64 = 60_000;
+/// The least time between two beats that only tell of other troubles, in milliseconds.
+const BEAT_TROUBLED_MS: u64 = 5_000;
+
+pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
+    if view.local.duplicate.is_some() {
+        return;
+    }
+    let wanted = wanted(view, now, plan);
+    let Some((at, before)) = &view.local.beaten_at else { return beat(view, now, plan, wanted) };
+    let interval = Duration::from_millis(if holds(view) { BEAT_HOLDING_MS } else { BEAT_IDLE_MS });
+    let interval = if before.troubles == wanted.troubles { interval } else { interval.min(Duration::from_millis(BEAT_TROUBLED_MS)) };
+    if says_something_else(before, &wanted) || now.mono.since(*at) >= interval {
+        return beat(view, now, plan, wanted);
+    }
+    plan.wake(*at + interval);
+}
+
+fn beat(view: &View, now: Now, plan: &mut Plan, wanted: Presence) {
+    let base = based_on(view.presence.get(&view.me.node).map(|seen| &seen.revision));
+    plan.act(view, now, Action::Beat(wanted, base));
+}
+
+fn wanted(view: &View, now: Now, plan: &Plan) -> Presence {
+    let before = view.presence.get(&view.me.node).map(|seen| &seen.value);
+    Presence {
+        incarnation: view.me.incarnation.clone(),
+        beat: before.map_or(1, |presence| presence.beat.saturating_add(1)),
+        at: now.wall,
+        version: view.me.version.clone(),
+        config: view.spec.hash.clone(),
+        roles: view.my_roles(),
+        state: if view.local.leaving { PresenceState::Leaving } else { PresenceState::Live },
+        troubles: plan.troubles.iter().cloned().collect(),
+        extra: before.map(|presence| presence.extra.clone()).unwrap_or_default(),
+    }
+}
+
+fn holds(view: &View) -> bool {
+    view.certs.values().any(|seen| {
+        let holder = seen.value.attempt.as_ref().and_then(|attempt| attempt.holder.as_ref());
+        holder.is_some_and(|holder| holder.incarnation == view.me.incarnation)
+    })
+}
+
+fn says_something_else(before: &Presence, wanted: &Presence) -> bool {
+    let heart = |p: &Presence| (p.incarnation.clone(), p.config.clone(), p.roles.clone(), p.state, p.version.clone());
+    heart(before) != heart(wanted)
+}

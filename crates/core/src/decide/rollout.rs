@@ -1,0 +1,85 @@
+//! In which order the nodes install a new generation: canaries first, the others when those have it. Computed from the reports by the same
+//! pure function on every node; there is no coordinator.
+
+use crate::names::{CertName, NodeName, TargetName};
+use crate::records::{CertRecord, Placed, TargetState};
+use crate::spec::OnFailure;
+use crate::time::{Now, until};
+use crate::view::View;
+
+/// Whether the placed generation may be installed on nodes that are no canaries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// It may.
+    Open,
+    /// These canaries have not shown it yet.
+    Waiting(Vec<NodeName>),
+    /// This canary failed with it, for this reason.
+    Halted(NodeName, String),
+}
+
+/// The gate of `cert`.
+pub(super) fn gate(view: &View, cert: &CertName, now: Now) -> Gate {
+    let Some(record) = view.certs.get(cert).map(|seen| &seen.value) else { return Gate::Open };
+    let Some(placed) = record.placed.as_ref().filter(|placed| !placed.resumed && record.spec.rollout.canary > 0) else { return Gate::Open };
+    let mut waiting = Vec::new();
+    for node in canaries(view, cert, record, now) {
+        match shown(view, cert, record, placed, node) {
+            Shown::Yes => {}
+            Shown::NotYet => waiting.push(node.clone()),
+            Shown::Failed(why) if record.spec.rollout.on_failure == OnFailure::Halt => return Gate::Halted(node.clone(), why),
+            Shown::Failed(_) => {}
+        }
+    }
+    if waiting.is_empty() { Gate::Open } else { Gate::Waiting(waiting) }
+}
+
+/// Whether this node may install the placed generation now.
+pub(super) fn may_install(view: &View, cert: &CertName, target: &TargetName, now: Now) -> bool {
+    let Some(record) = view.certs.get(cert).map(|seen| &seen.value) else { return false };
+    match gate(view, cert, now) {
+        Gate::Open => true,
+        _ if canaries(view, cert, record, now).contains(&&view.me.node) => true,
+        Gate::Waiting(_) => false,
+        Gate::Halted(..) => is_urgent(view, cert, target, record.spec.rollout.override_percent, now),
+    }
+}
+
+/// Nodes that are not live are passed over.
+fn canaries<'a>(view: &'a View, cert: &CertName, record: &CertRecord, now: Now) -> Vec<&'a NodeName> {
+    let live = view.placed_nodes(cert).into_iter().filter(|node| view.is_live(node, now.mono));
+    let mut order = crate::rank::order(&format!("canary/{cert}"), live);
+    order.truncate(record.spec.rollout.canary as usize);
+    order
+}
+
+enum Shown {
+    Yes,
+    NotYet,
+    Failed(String),
+}
+
+fn shown(view: &View, cert: &CertName, record: &CertRecord, placed: &Placed, node: &NodeName) -> Shown {
+    let targets = record.spec.deploy.iter().filter(|target| view.spec.targets.get(*target).is_some_and(|t| t.is_on(node)));
+    let mut shown = Shown::Yes;
+    for target in targets {
+        let reports = view.reports.get(cert);
+        let report = reports.and_then(|reports| reports.get(&(node.clone(), target.clone()))).map(|seen| &seen.value);
+        match report.filter(|report| report.seq == placed.placement.seq) {
+            Some(report) if report.state == TargetState::Failed => {
+                return Shown::Failed(report.reason.clone().unwrap_or_else(|| "no reason given".into()));
+            }
+            Some(report) if report.state != TargetState::Pending => {}
+            _ => shown = Shown::NotYet,
+        }
+    }
+    shown
+}
+
+/// A halt yields where the served certificate has little of its life left, or there is none.
+fn is_urgent(view: &View, cert: &CertName, target: &TargetName, percent: u8, now: Now) -> bool {
+    view.local
+        .targets
+        .get(&(cert.clone(), target.clone()))
+        .is_none_or(|installed| until(now.wall, installed.not_after).as_secs() * 100 < installed.life.as_secs() * u64::from(percent))
+}

@@ -1,0 +1,139 @@
+//! What only this process knows: its running actions, its progress on attempts, its bars, its installed targets, its memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::ca::{CaError, OrderView};
+use crate::decide::Subject;
+use crate::names::{CertName, Generation, Incarnation, IssuerName, SpkiHash, TargetName, VersionHash};
+use crate::records::{Placement, Presence, TargetState};
+use crate::time::{Mono, Timestamp};
+use crate::x509::Leaf;
+
+/// What only this process knows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Local {
+    /// Whether the store can be read.
+    pub store: StoreState,
+    /// The process was told to stop.
+    pub leaving: bool,
+    /// Another process writes this node's presence: a cloned machine.
+    pub duplicate: Option<Incarnation>,
+    /// What is being worked on; nothing else is started there meanwhile.
+    pub busy: BTreeSet<Subject>,
+    /// When each piece of waiting work was first seen due.
+    pub due_since: BTreeMap<Subject, Mono>,
+    /// The presence this life wrote last, and when.
+    pub beaten_at: Option<(Mono, Presence)>,
+    /// Progress on attempts that this node drives.
+    pub drives: BTreeMap<(CertName, Generation), Drive>,
+    /// CAs that this node leaves to others for a while.
+    pub bars: BTreeMap<IssuerName, Bar>,
+    /// How this node's clock compares with each CA's.
+    pub clocks: BTreeMap<IssuerName, ClockCheck>,
+    /// What each target has.
+    pub targets: BTreeMap<(CertName, TargetName), Installed>,
+    /// Targets that have a file, ours or a stand-in, so that the server can start.
+    pub stood_in: BTreeSet<(CertName, TargetName)>,
+    /// What was seen before, also by earlier lives of this node.
+    pub memory: BTreeMap<CertName, Memory>,
+    /// Work that failed here and is not tried again before a moment.
+    pub pauses: BTreeMap<Subject, Pause>,
+}
+
+/// Whether the store can be read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum StoreState {
+    /// Not yet.
+    #[default]
+    Unread,
+    /// It can.
+    Ready,
+    /// It cannot, and why.
+    Away(String),
+}
+
+/// Why and until when something is not tried again by this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// Until when.
+    pub until: Mono,
+    /// How often in a row.
+    pub count: u32,
+    /// Why.
+    pub why: String,
+}
+
+/// A CA that cannot be used from here; raises no shared backoff.
+pub type Bar = Pause;
+
+/// This node's clock against a CA's `Date`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockCheck {
+    /// When it was made.
+    pub at: Mono,
+    /// This node's wall clock then; with `at` it shows later jumps.
+    pub wall: Timestamp,
+    /// How far this node's clock was ahead (or, negative, behind), in seconds.
+    pub ahead_seconds: i64,
+}
+
+/// A key and its CSR, stored, waiting to enter the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeKey {
+    /// Hash of the public half.
+    pub key: SpkiHash,
+    /// The request, DER.
+    pub csr: Vec<u8>,
+}
+
+/// How far this node came with an attempt, beyond what the record says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Drive {
+    /// Before the attempt is claimed.
+    pub made: Option<MadeKey>,
+    /// The order as last seen.
+    pub order: Option<OrderView>,
+    /// Challenges that were declared ready.
+    pub told: BTreeSet<String>,
+    /// The order was told to be finalized, and not looked at often since.
+    pub finalized: bool,
+    /// When to look at the order again.
+    pub look_at: Mono,
+    /// How often it was looked at without news.
+    pub looks: u32,
+    /// The downloaded leaf and the chain it heads.
+    pub chain: Option<(Leaf, String)>,
+    /// The hash of the stored version.
+    pub version: Option<VersionHash>,
+    /// What went wrong with the latest call.
+    pub error: Option<CaError>,
+}
+
+/// What a target on this node has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// Which placement was followed.
+    pub placement: Placement,
+    /// How far it came.
+    pub state: TargetState,
+    /// Why not further.
+    pub reason: Option<String>,
+    /// When to look again.
+    pub next_try: Mono,
+    /// How often it failed in a row.
+    pub fails: u32,
+    /// End of the served generation's validity.
+    pub not_after: Timestamp,
+    /// Its whole life.
+    pub life: Duration,
+}
+
+/// What this node has seen of a certificate in all of its lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Memory {
+    /// The highest attempt number.
+    pub number: Generation,
+    /// The highest placement `{epoch, seq}` that was installed.
+    pub seen: (u64, u64),
+}
