@@ -1,1 +1,27 @@
 //! Listeners of certfleet: challenges, redirects, admin, metrics.
+//!
+//! Always holds: what a request gets is decided by a pure function ([`Answers::respond`]) over a table that is swapped whole; a listener's
+//! memory and descriptors are bounded by its [`Limits`], whoever connects; a client that sends its request at once is answered however many
+//! others are slow. Nothing here keeps a request waiting for the store, the CA or a lock.
+//!
+//! Deliberately not here: TLS, proxying, request bodies, keep-alive, and what status, health and metrics say (an [`AdminSource`] does).
+
+mod address;
+mod admin;
+mod answers;
+mod bind;
+mod challenges;
+mod client;
+mod crowd;
+mod host;
+mod limits;
+mod serve;
+
+pub use address::{AddressError, ListenAddress};
+pub use admin::{AdminSource, Health, listen_admin, listen_metrics};
+pub use answers::{AnswerTable, Answers, Reply};
+pub use bind::{BindError, BindProblem};
+pub use challenges::{Answered, EdgeEvents, listen_challenges};
+pub use client::{AdminClientError, admin_get};
+pub use limits::Limits;
+pub use serve::ListenerHandle;
