@@ -1,1 +1,53 @@
-//! The store contract of certfleet and its backends.
+//! The store: shared state of a fleet, changed only by compare-and-swap.
+//!
+//! [`Store`] is the contract, in prose on the trait; `backends` are the engines; [`conformance`] is the one suite that every engine passes.
+//!
+//! Always holds: nothing here knows what a record means. Values are [`Envelope`]s, keys are [`Key`]s, and a write takes place only if the
+//! caller named the very value it replaces.
+//!
+//! Deliberately not here: transactions, locks, leases, times to live. No engine is asked for them, so every engine can give all of the
+//! contract.
+
+pub mod backends;
+pub mod conformance;
+mod contract;
+mod error;
+mod nonce;
+mod probe;
+mod settle;
+mod url;
+mod watch;
+
+use std::sync::Arc;
+
+pub use certfleet_core::envelope::{Envelope, Expect, Nonce, Revision};
+pub use certfleet_core::key::Key;
+
+pub use contract::{Listing, Put, Store, Stored};
+pub use error::{ErrorKind, OpenError, StoreError};
+pub use nonce::fresh_nonce;
+pub use probe::{ProbeError, probe};
+pub use settle::{Settled, delete_settled, put_settled};
+pub use watch::{Change, Watch, WatchFeed};
+
+use backends::file::FileStore;
+use backends::memory::MemoryStore;
+use url::StoreUrl;
+
+/// Opens the store at `url`: `file:///path` (with `?watch=poll` if change notices are not to be trusted), or `memory:` for tests.
+///
+/// Never makes one: an empty directory is refused, since it may be the mount point of a file system that is not mounted.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
+    match url.parse()? {
+        StoreUrl::Memory => Ok(MemoryStore::new()),
+        StoreUrl::File { path, watch } => Ok(FileStore::open(&path, watch).await?),
+    }
+}
+
+/// Opens the store at `url`, and makes it first if there is nothing yet. For `init` only.
+pub async fn open_or_create(url: &str) -> Result<Arc<dyn Store>, OpenError> {
+    match url.parse()? {
+        StoreUrl::Memory => Ok(MemoryStore::new()),
+        StoreUrl::File { path, watch } => Ok(FileStore::open_or_create(&path, watch).await?),
+    }
+}

@@ -1,0 +1,135 @@
+//! Reading one key, and listing many.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use certfleet_core::key::{KEY_BYTES_MAX, Key};
+
+use super::Directory;
+use super::names::{DirName, KEY_FILE, Place, is_shard};
+use super::revisions::{Head, is_gone, look};
+use super::root::{fault, read_bounded};
+use crate::contract::{Listing, Stored};
+use crate::error::StoreError;
+
+impl Directory {
+    pub(super) fn read(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        match look(&self.key_dir(&Place::of(key)), key)?.head {
+            Head::Value(_, stored) => Ok(Some(*stored)),
+            Head::Tombstone(..) => Ok(None),
+            Head::Absent => self.still_there().map(|()| None),
+        }
+    }
+
+    pub(super) fn list(&self, prefix: &str) -> Result<Listing, StoreError> {
+        self.still_there()?;
+        let mut listing = Listing::default();
+        self.each_key(&mut |place, found| match found {
+            Found::Key(key) if key.is_under(prefix) => self.list_key(&key, place, &mut listing),
+            Found::Foreign(path) if prefix.is_empty() => {
+                listing.unreadable.push((self.as_key(&path), "nothing that certfleet wrote; remove it if nobody needs it".into()));
+                Ok(())
+            }
+            _ => Ok(()),
+        })?;
+        listing.entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        listing.unreadable.sort();
+        Ok(listing)
+    }
+
+    fn list_key(&self, key: &Key, place: &Place, listing: &mut Listing) -> Result<(), StoreError> {
+        let dir = self.key_dir(place);
+        match look(&dir, key) {
+            Ok(look) => {
+                for name in look.foreign {
+                    let why = format!("a file that certfleet did not write, beside the revisions of `{key}`; remove it");
+                    listing.unreadable.push((self.as_key(&dir.join(name)), why));
+                }
+                if let Head::Value(_, stored) = look.head {
+                    listing.entries.push((key.clone(), *stored));
+                }
+            }
+            Err(StoreError::Corrupt { key, why }) => listing.unreadable.push((key, why)),
+            Err(other) => return Err(other),
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` for every directory that may hold a key, in no order, and for what is foreign.
+    pub(super) fn each_key(&self, visit: &mut dyn FnMut(&Place, Found) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        for shard in self.shards()? {
+            self.each_key_of(&shard, visit)?;
+        }
+        Ok(())
+    }
+
+    /// The names in the data directory.
+    pub(super) fn shards(&self) -> Result<Vec<String>, StoreError> {
+        names_in(&self.data_dir())
+    }
+
+    /// As [`Directory::each_key`], in one shard.
+    pub(super) fn each_key_of(
+        &self,
+        shard: &str,
+        visit: &mut dyn FnMut(&Place, Found) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let dir = self.data_dir().join(shard);
+        let mut place = Place { shard: shard.to_owned(), name: String::new(), hashed: false };
+        if !is_shard(shard) || !dir.is_dir() {
+            return visit(&place, Found::Foreign(dir));
+        }
+        for name in names_in(&dir)? {
+            place.name = name;
+            match self.key_of(&place)? {
+                Some(found) => visit(&place, found)?,
+                None => continue,
+            }
+        }
+        Ok(())
+    }
+
+    /// Which key a directory is for; `None` if it is only just being made.
+    pub(super) fn key_of(&self, place: &Place) -> Result<Option<Found>, StoreError> {
+        let dir = self.key_dir(place);
+        let key = match DirName::parse(&place.name) {
+            DirName::Key(key) => Some(key),
+            DirName::Foreign => None,
+            DirName::Hashed => match read_bounded(&dir.join(KEY_FILE), KEY_BYTES_MAX as u64 + 1) {
+                Ok(bytes) => String::from_utf8(bytes).ok().and_then(|text| text.trim_end().parse().ok()),
+                Err(e) if is_gone(&e) => return Ok(None),
+                Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => None,
+                Err(e) => return Err(fault("read", &dir.join(KEY_FILE), &e)),
+            },
+        };
+        let ours = key.filter(|key| {
+            let right = Place::of(key);
+            right.shard == place.shard && right.name == place.name && dir.is_dir()
+        });
+        Ok(Some(ours.map_or_else(|| Found::Foreign(dir), Found::Key)))
+    }
+
+    /// Where something foreign is, in the form of a key.
+    fn as_key(&self, path: &Path) -> Key {
+        let below = path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy();
+        let plain: String = below.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).take(KEY_BYTES_MAX).collect();
+        let fallback = || super::root::DATA_DIR.parse().expect("`data` is a well-formed key");
+        plain.parse().unwrap_or_else(|_| fallback())
+    }
+}
+
+/// What a name in a shard stands for.
+#[derive(Debug)]
+pub(super) enum Found {
+    Key(Key),
+    Foreign(PathBuf),
+}
+
+fn names_in(dir: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) => return Err(fault("list", dir, &e)),
+        Ok(entries) => entries,
+    };
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+    names.collect::<Result<_, _>>().map_err(|e| fault("list", dir, &e))
+}

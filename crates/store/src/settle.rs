@@ -1,0 +1,94 @@
+//! Turning `Unknown` into an answer: read back and look for one's own nonce.
+
+use std::time::Duration;
+
+use certfleet_core::envelope::{Envelope, Expect, Revision};
+use certfleet_core::key::Key;
+
+use crate::contract::{Put, Store};
+use crate::error::StoreError;
+
+/// How often a write whose answer was lost is tried.
+const SETTLE_TRIES_MAX: u32 = 6;
+/// Wait before the second try; doubled for each further one.
+const SETTLE_WAIT_MS: u64 = 20;
+
+/// What became of a write, for certain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// It took place.
+    Done(Revision),
+    /// Another value is there. If the first answer was lost, this write may have been there for a moment before it was replaced by a writer
+    /// that had seen it.
+    Conflict,
+}
+
+/// Writes, and finds out what happened if the store does not say.
+///
+/// Fails with [`StoreError::Away`] when the store stays silent; the write may then still take place.
+pub async fn put_settled(store: &dyn Store, key: &Key, envelope: &Envelope, expect: &Expect) -> Result<Settled, StoreError> {
+    let mut lost = None;
+    for attempt in 0..SETTLE_TRIES_MAX {
+        pause(attempt).await;
+        match store.put(key, envelope, expect).await? {
+            Put::Done(revision) => return Ok(Settled::Done(revision)),
+            Put::Conflict if lost.is_none() => return Ok(Settled::Conflict),
+            Put::Conflict => {}
+            Put::Unknown(why) => lost = Some(why),
+        }
+        let now = match store.get(key).await {
+            Err(error @ StoreError::Away { .. }) => {
+                lost = Some(error.to_string());
+                continue;
+            }
+            other => other?.map(|stored| stored.revision),
+        };
+        match now {
+            Some(revision) if revision.nonce == envelope.nonce => return Ok(Settled::Done(revision)),
+            now if as_expected(now.as_ref(), expect) => {}
+            _ => return Ok(Settled::Conflict),
+        }
+    }
+    Err(unsettled(key, lost))
+}
+
+/// Deletes, and finds out what happened if the store does not say. `Done` when the key is absent afterwards, whoever deleted it.
+pub async fn delete_settled(store: &dyn Store, key: &Key, expect: &Revision) -> Result<Settled, StoreError> {
+    let mut lost = None;
+    for attempt in 0..SETTLE_TRIES_MAX {
+        pause(attempt).await;
+        match store.delete(key, expect).await? {
+            Put::Done(revision) => return Ok(Settled::Done(revision)),
+            Put::Conflict if lost.is_none() => return Ok(Settled::Conflict),
+            Put::Conflict => {}
+            Put::Unknown(why) => lost = Some(why),
+        }
+        match store.get(key).await {
+            Err(error @ StoreError::Away { .. }) => lost = Some(error.to_string()),
+            Err(error) => return Err(error),
+            Ok(None) => return Ok(Settled::Done(expect.clone())),
+            Ok(Some(stored)) if stored.revision == *expect => {}
+            Ok(Some(_)) => return Ok(Settled::Conflict),
+        }
+    }
+    Err(unsettled(key, lost))
+}
+
+fn as_expected(now: Option<&Revision>, expect: &Expect) -> bool {
+    match (now, expect) {
+        (None, Expect::Absent) => true,
+        (Some(now), Expect::Revision(expected)) => now == expected,
+        _ => false,
+    }
+}
+
+async fn pause(attempt: u32) {
+    if let Some(doublings) = attempt.checked_sub(1) {
+        tokio::time::sleep(Duration::from_millis(SETTLE_WAIT_MS << doublings)).await;
+    }
+}
+
+fn unsettled(key: &Key, lost: Option<String>) -> StoreError {
+    let why = lost.unwrap_or_else(|| "no answer".into());
+    StoreError::Away { why: format!("whether the write of `{key}` took place could not be found out in {SETTLE_TRIES_MAX} tries: {why}") }
+}

@@ -1,0 +1,123 @@
+//! Store URLs, parsed once.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::backends::file::WatchMode;
+use crate::error::OpenError;
+
+/// Where a store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StoreUrl {
+    /// In this process, gone with it.
+    Memory,
+    /// A directory.
+    File {
+        /// Absolute.
+        path: PathBuf,
+        /// How changes are noticed.
+        watch: WatchMode,
+    },
+}
+
+impl FromStr for StoreUrl {
+    type Err = OpenError;
+
+    fn from_str(url: &str) -> Result<Self, OpenError> {
+        let bad = |why: &str| OpenError::BadUrl { url: url.to_owned(), why: why.to_owned() };
+        let (scheme, rest) = url.split_once(':').ok_or_else(|| bad("it has no scheme; write file:///directory"))?;
+        match scheme {
+            "memory" if rest.is_empty() => Ok(Self::Memory),
+            "memory" => Err(bad("nothing may follow `memory:`")),
+            "file" => parse_file(rest).map_err(|why| bad(&why)),
+            _ => Err(OpenError::UnknownScheme { url: without_password(url), scheme: scheme.to_owned() }),
+        }
+    }
+}
+
+fn parse_file(rest: &str) -> Result<StoreUrl, String> {
+    let path = rest.strip_prefix("//").ok_or("write file:///directory, with three slashes")?;
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    if !path.starts_with('/') {
+        return Err("the path must be absolute; write file:///directory, with three slashes".into());
+    }
+    if path.contains('#') {
+        return Err("it has a fragment (`#`); write %23 if the directory's name has one".into());
+    }
+    let mut watch = WatchMode::Auto;
+    for option in query.split('&').filter(|option| !option.is_empty()) {
+        watch = match option {
+            "watch=auto" => WatchMode::Auto,
+            "watch=poll" => WatchMode::Poll,
+            _ => return Err(format!("unknown option `{option}`; `watch=auto` and `watch=poll` are known")),
+        };
+    }
+    Ok(StoreUrl::File { path: PathBuf::from(percent_decoded(path)?), watch })
+}
+
+fn percent_decoded(text: &str) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let (byte, tail) = match (first, tail) {
+            (b'%', [high, low, tail @ ..]) => (hex_byte(*high, *low).ok_or("`%` must be followed by two hex digits")?, tail),
+            (b'%', _) => return Err("`%` must be followed by two hex digits".into()),
+            (byte, tail) => (*byte, tail),
+        };
+        bytes.push(byte);
+        rest = tail;
+    }
+    if bytes.contains(&0) {
+        return Err("the path has a zero byte".into());
+    }
+    String::from_utf8(bytes).map_err(|_| "the path is not UTF-8".into())
+}
+
+fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+/// What is shown of a URL that may have `user:password@` in it.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rfind('@')) {
+        (Some((scheme, _)), Some(at)) => format!("{scheme}://…{}", &url[at..]),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_urls() {
+        let file = |path: &str, watch| Ok(StoreUrl::File { path: path.into(), watch });
+        assert_eq!("file:///srv/certfleet".parse(), file("/srv/certfleet", WatchMode::Auto));
+        assert_eq!("file:///srv/a%20b?watch=poll".parse(), file("/srv/a b", WatchMode::Poll));
+        for bad in [
+            "/srv",
+            "file:/srv",
+            "file://srv/x",
+            "file://srv",
+            "file:///x?watch=never",
+            "file:///x?a",
+            "file:///%2",
+            "file:///%zz",
+            "file:///%00",
+            "file:///a#b",
+            "memory:x",
+        ] {
+            assert!(matches!(bad.parse::<StoreUrl>(), Err(OpenError::BadUrl { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn other_engines_are_named_and_passwords_are_not_shown() {
+        let error = "postgres://me:secret@db/x".parse::<StoreUrl>().expect_err("unknown").to_string();
+        assert_eq!(
+            error,
+            "store URL `postgres://…@db/x`: this version has no `postgres` store; it knows file:///directory (and memory: for tests)"
+        );
+    }
+}
