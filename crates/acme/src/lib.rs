@@ -1,1 +1,20 @@
 //! The CA client and challenge solvers of certfleet.
+//!
+//! [`CertificateAuthority`] is what the rest of certfleet knows of a CA; [`Client`] is the one over HTTPS. The messages and their signatures
+//! (RFC 8555) are instant-acme's; here is what a fleet needs around them: time-outs, bounds, what a refusal means, and that two nodes
+//! can go through the same order.
+//!
+//! Always holds: nothing is decided or repeated here, but for rejected nonces. A call that finds that another node was faster says `Ok`; its
+//! caller looks at the order again.
+//!
+//! Deliberately not here: when to order, backing off, rate limits (core); serving answers (edge); storing anything.
+
+mod authority;
+mod client;
+pub mod conformance;
+mod keys;
+pub mod solvers;
+
+pub use authority::{AccountRef, CertificateAuthority};
+pub use client::Client;
+pub use keys::{AccountKey, KeyAndCsr, KeyError, make_key_and_csr, spki_of_key};
