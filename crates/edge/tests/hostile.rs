@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_clients_from_everywhere_do_not_keep_an_honest_one_waiting() {
@@ -43,6 +44,8 @@ async fn one_peer_cannot_take_the_room_of_others() {
         greedy.push(connect_from(&site.host(2).to_string(), address).await);
     }
     eventually("the greedy one's oldest are closed", SOON, || async { (events.count(Answered::TooMany) == 295).then_some(()) }).await;
+    let end = timeout(SOON, greedy[0].read(&mut [0])).await.expect("its first is closed");
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     patient.write_all(challenge_request().as_bytes()).await.unwrap();
     let mut reply = String::new();
     patient.read_to_string(&mut reply).await.unwrap();
@@ -82,7 +85,7 @@ async fn oversized_requests_are_refused_with_a_reply() {
         format!("GET / HTTP/1.1\r\nHost: example.com\r\n{many_headers}\r\n"),
     ];
     for request in &cases {
-        let reply = exchange(tcp(&listener), request.as_bytes()).await;
+        let reply = exchange_to_the_end(tcp(&listener), request.as_bytes()).await;
         assert!([400, 414, 431].contains(&status(&reply)), "{} for {}…", status(&reply), &request[..40]);
     }
     eventually("all are counted", SOON, || async { (events.count(Answered::BadRequest) == cases.len()).then_some(()) }).await;
@@ -119,7 +122,7 @@ async fn malformed_requests_are_refused() {
 #[tokio::test]
 async fn a_pipeline_gets_one_reply_whole_and_then_the_end() {
     let (listener, events) = challenge_listener("127.0.0.1:0", Limits::default()).await;
-    let reply = exchange(tcp(&listener), challenge_request().repeat(50).as_bytes()).await;
+    let reply = exchange_to_the_end(tcp(&listener), challenge_request().repeat(50).as_bytes()).await;
     assert_eq!(body(&reply), key_authorization());
     assert_eq!(header(&reply, "connection"), Some("close"));
     assert_eq!(events.count(Answered::Challenge), 1);
@@ -132,7 +135,7 @@ async fn a_body_is_not_waited_for_and_does_not_destroy_the_reply() {
     let chunked = "POST /up HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n";
     let expecting = "POST /up HTTP/1.1\r\nHost: example.com\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n";
     for request in [upload.as_str(), chunked, expecting] {
-        let reply = exchange(tcp(&listener), request.as_bytes()).await;
+        let reply = exchange_to_the_end(tcp(&listener), request.as_bytes()).await;
         assert_eq!((status(&reply), header(&reply, "location")), (308, Some("https://example.com/up")));
     }
 }

@@ -91,20 +91,28 @@ pub async fn connect_from(source: &str, address: SocketAddr) -> TcpStream {
     socket.connect(address).await.unwrap()
 }
 
+/// As [`exchange`], and the other side has to end it in order: a reset could overtake the reply on a longer way.
+pub async fn exchange_to_the_end(address: SocketAddr, request: &[u8]) -> String {
+    let (reply, end) = both_ways(TcpStream::connect(address).await.unwrap(), request).await;
+    end.expect("no reset");
+    reply
+}
+
 pub async fn converse(stream: TcpStream, request: &[u8]) -> String {
+    both_ways(stream, request).await.0
+}
+
+async fn both_ways(stream: TcpStream, request: &[u8]) -> (String, std::io::Result<usize>) {
     let (mut from, mut to) = stream.into_split();
     let mut reply = Vec::new();
-    let read = async {
-        let mut chunk = [0; 4096];
-        while let Ok(n @ 1..) = from.read(&mut chunk).await {
-            reply.extend_from_slice(&chunk[..n]);
-        }
+    let talk = async {
+        let write = async {
+            let _ = to.write_all(request).await;
+        };
+        tokio::join!(from.read_to_end(&mut reply), write).0
     };
-    let write = async {
-        let _ = to.write_all(request).await;
-    };
-    timeout(SOON, async { tokio::join!(read, write) }).await.expect("the connection is closed");
-    String::from_utf8_lossy(&reply).into_owned()
+    let end = timeout(SOON, talk).await.expect("the connection is closed");
+    (String::from_utf8_lossy(&reply).into_owned(), end)
 }
 
 /// The value of a header, whatever its case.
