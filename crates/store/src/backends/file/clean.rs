@@ -63,7 +63,7 @@ impl Directory {
             if let Ok(entries) = Entries::of(&dir) {
                 self.clean(&dir, &entries, KEPT_REVISIONS, now);
             }
-            if CREATED_ONCE.iter().any(|prefix| key.is_under(prefix)) && is_long_gone(&dir, &key, now) {
+            if CREATED_ONCE.iter().any(|prefix| key.is_under(prefix)) && self.is_long_gone(&dir, &key, now) {
                 purge(&dir);
             }
             Ok(())
@@ -77,6 +77,11 @@ impl Directory {
         removed(&path);
         Ok(stamp.map_err(|e| super::root::fault("write", &path, &e))?.mtime())
     }
+
+    fn is_long_gone(&self, dir: &Path, key: &Key, now: i64) -> bool {
+        let Ok(Head::Tombstone(number, _)) = look(self.calls.as_ref(), dir, key).map(|look| look.head) else { return false };
+        fs::metadata(dir.join(revision_name(number))).is_ok_and(|file| now - file.mtime() > TOMBSTONE_SECONDS_MAX)
+    }
 }
 
 /// Sweeps once, in the background: at each start of a daemon.
@@ -86,11 +91,6 @@ pub(super) fn sweep_in_background(directory: Arc<Directory>) {
             tracing::debug!(root = %directory.root.display(), %error, "old revisions could not be cleaned");
         }
     });
-}
-
-fn is_long_gone(dir: &Path, key: &Key, now: i64) -> bool {
-    let Ok(Head::Tombstone(number, _)) = look(dir, key).map(|look| look.head) else { return false };
-    fs::metadata(dir.join(revision_name(number))).is_ok_and(|file| now - file.mtime() > TOMBSTONE_SECONDS_MAX)
 }
 
 /// Removes a key for good: its revisions, rising, and its directory unless something foreign is in it.

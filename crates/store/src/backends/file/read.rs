@@ -14,7 +14,7 @@ use crate::error::StoreError;
 
 impl Directory {
     pub(super) fn read(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        match look(&self.key_dir(&Place::of(key)), key)?.head {
+        match look(self.calls.as_ref(), &self.key_dir(&Place::of(key)), key)?.head {
             Head::Value(_, stored) => Ok(Some(*stored)),
             Head::Tombstone(..) => Ok(None),
             Head::Absent => self.still_there().map(|()| None),
@@ -39,7 +39,7 @@ impl Directory {
 
     fn list_key(&self, key: &Key, place: &Place, listing: &mut Listing) -> Result<(), StoreError> {
         let dir = self.key_dir(place);
-        match look(&dir, key) {
+        match look(self.calls.as_ref(), &dir, key) {
             Ok(look) => {
                 for name in look.foreign {
                     let why = format!("a file that certfleet did not write, beside the revisions of `{key}`; remove it");

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{KEY_FILE, TEMP_PREFIX, revision_name, revision_number};
 use super::root::{fault, read_bounded};
+use super::syscalls::Calls;
 use crate::contract::Stored;
 use crate::error::StoreError;
 
@@ -91,7 +92,7 @@ pub(super) struct Look {
 }
 
 /// Looks at the key whose revisions are in `dir`.
-pub(super) fn look(dir: &Path, key: &Key) -> Result<Look, StoreError> {
+pub(super) fn look(calls: &dyn Calls, dir: &Path, key: &Key) -> Result<Look, StoreError> {
     for attempt in 0..LIST_AGAIN_MAX {
         if attempt >= LIST_AT_ONCE {
             thread::sleep(Duration::from_millis(LIST_WAIT_MS));
@@ -104,6 +105,7 @@ pub(super) fn look(dir: &Path, key: &Key) -> Result<Look, StoreError> {
         if number == 0 {
             return Ok(Look { head: Head::Absent, foreign: entries.foreign });
         }
+        calls.listed(dir);
         // The highest is never removed: if it is gone, a higher one is there.
         if let Some(head) = read(dir, key, number)? {
             return Ok(Look { head, foreign: entries.foreign });

@@ -158,15 +158,20 @@ pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What link(2) is called in errors.
+pub(super) const LINK: &str = "link a revision in";
+
 /// An error of the file system as an error of the store.
 pub(super) fn fault(doing: &str, path: &Path, error: &io::Error) -> StoreError {
     use io::ErrorKind as K;
     let what = format!("cannot {doing} {}: {error}", path.display());
+    let no_links = "the file system has no hard links; choose another one for the store";
     let remedy = match error.kind() {
+        _ if doing == LINK && error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => no_links,
         K::PermissionDenied => "let the user that certfleet runs as own the store's directory; machines that share it use one user id",
         K::StorageFull | K::QuotaExceeded => "free space on that file system",
         K::ReadOnlyFilesystem => "mount it read-write",
-        K::Unsupported => "the file system has no hard links; choose another one for the store",
+        K::Unsupported => no_links,
         _ => return StoreError::Away { why: what },
     };
     StoreError::NeedsOperator { what, remedy: remedy.into() }

@@ -17,6 +17,9 @@ pub(crate) trait Calls: Send + Sync + fmt::Debug {
         std::fs::hard_link(from, to)
     }
 
+    /// Between listing a key's directory and opening what was listed.
+    fn listed(&self, _dir: &Path) {}
+
     /// Makes a directory's entries durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()

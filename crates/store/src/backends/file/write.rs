@@ -13,7 +13,7 @@ use super::Directory;
 use super::clean::KEPT_REVISIONS;
 use super::names::{KEY_FILE, Place, TEMP_PREFIX, revision_name};
 use super::revisions::{Entries, Head, look, read, revision, tombstone};
-use super::root::{fault, make_dir, new_file, write_once};
+use super::root::{LINK, fault, make_dir, new_file, write_once};
 use crate::contract::Put;
 use crate::error::StoreError;
 use crate::nonce::fresh_nonce;
@@ -38,7 +38,7 @@ impl Directory {
     pub(super) fn write(&self, key: &Key, nonce: &Nonce, bytes: &[u8], expect: &Expect) -> Result<Put, StoreError> {
         let place = Place::of(key);
         let dir = self.key_dir(&place);
-        let Some(base) = follow(look(&dir, key)?.head, expect) else { return Ok(Put::Conflict) };
+        let Some(base) = follow(look(self.calls.as_ref(), &dir, key)?.head, expect) else { return Ok(Put::Conflict) };
         let corrupt = || StoreError::Corrupt { key: key.clone(), why: format!("{} has the last possible number", dir.display()) };
         let number = base.number.checked_add(1).ok_or_else(corrupt)?;
         if base.number == 0 {
@@ -51,7 +51,7 @@ impl Directory {
         drop(temp);
         match linked {
             Linked::Lost => Ok(Put::Conflict),
-            Linked::Refused(e) => Err(fault("link a revision in", &dir, &e)),
+            Linked::Refused(e) => Err(fault(LINK, &dir, &e)),
             Linked::Unknown(why) => Ok(Put::Unknown(why)),
             Linked::Won => self.settle(key, &place, &base, nonce, stamp),
         }

@@ -4,7 +4,7 @@
 
 mod inotify;
 mod poll;
-mod snapshot;
+pub(super) mod snapshot;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -26,7 +26,7 @@ const TICK_SECONDS_MAX: i64 = 3;
 
 /// How much to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
+pub(in super::super) enum Depth {
     /// Shards that were stamped.
     Announced,
     /// Every key.
@@ -37,7 +37,7 @@ pub(super) enum Depth {
 type Stamp = (i64, i64);
 
 /// The state at the last look.
-pub(super) struct Snapshot {
+pub(in super::super) struct Snapshot {
     directory: Arc<Directory>,
     shards: HashMap<String, Shard>,
 }
@@ -76,7 +76,7 @@ impl Pass<'_> {
 
 impl Snapshot {
     /// The first look.
-    pub(super) fn take(directory: Arc<Directory>) -> Result<Self, StoreError> {
+    pub(in super::super) fn take(directory: Arc<Directory>) -> Result<Self, StoreError> {
         let young_from = Some(directory.clock()? - TICK_SECONDS_MAX);
         let mut snapshot = Self { directory, shards: HashMap::new() };
         snapshot.pass(Depth::All, Instant::now(), young_from)?;
@@ -84,7 +84,7 @@ impl Snapshot {
     }
 
     /// What has changed since the last look.
-    pub(super) fn look(&mut self, depth: Depth, now: Instant) -> Result<Vec<Key>, StoreError> {
+    pub(in super::super) fn look(&mut self, depth: Depth, now: Instant) -> Result<Vec<Key>, StoreError> {
         self.pass(depth, now, None)
     }
 
