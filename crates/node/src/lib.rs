@@ -1,1 +1,26 @@
 //! Configuration and the daemon of certfleet: observe, decide, execute.
+//!
+//! The only crate that wires the others together. Choices are made in `core`; here they are carried out, and their results reported.
+
+pub mod clock;
+pub mod config;
+mod crash;
+pub mod daemon;
+mod disk;
+pub mod executor;
+pub mod identity;
+mod late_store;
+pub mod logging;
+pub mod membership;
+pub mod memory;
+pub mod metrics;
+mod observe;
+pub mod operator;
+pub mod refusal;
+pub mod snippet;
+pub mod status;
+pub mod token;
+pub mod trust;
+
+/// The words that commands share with what they call.
+pub use certfleet_core::{names, records, spec, time};

@@ -41,7 +41,7 @@ pub(super) fn judge<T>(view: &View, cert: &CertName, record_seen: &Observed<T>, 
         return Hold::Free(record_seen.changed_at, Some(holder.node.clone()));
     };
     let still_since = presence.changed_at.max(record_seen.changed_at);
-    let gone_at = (still_since + GONE_AFTER).min(record_seen.changed_at + STEP_LIMIT);
+    let gone_at = (still_since + GONE_AFTER + view.local.lag).min(record_seen.changed_at + STEP_LIMIT);
     if now.mono < gone_at {
         return Hold::Alive(gone_at);
     }

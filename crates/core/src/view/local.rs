@@ -15,6 +15,8 @@ use crate::x509::Leaf;
 pub struct Local {
     /// Whether the store can be read.
     pub store: StoreState,
+    /// How long the store may show others an old value; time-outs that judge by what was seen are longer by it.
+    pub lag: Duration,
     /// The process was told to stop.
     pub leaving: bool,
     /// Another process writes this node's presence: a cloned machine.

@@ -158,6 +158,21 @@ impl View {
         self.local.drives.retain(|(name, number), _| name != cert || mine(*number));
     }
 
+    /// The store keys of everything known; what a full listing no longer has is to be applied as gone.
+    pub fn known_keys(&self) -> Vec<Key> {
+        let reports = self.reports.iter().flat_map(|(cert, reports)| {
+            reports.keys().map(|(node, target)| RecordKey::Report(cert.clone(), node.clone(), target.clone()))
+        });
+        let keys = (self.fleet.iter().map(|_| RecordKey::Fleet))
+            .chain(self.account_key.iter().map(|_| RecordKey::AccountKey))
+            .chain(self.nodes.keys().cloned().map(RecordKey::Node))
+            .chain(self.presence.keys().cloned().map(RecordKey::Presence))
+            .chain(self.accounts.keys().cloned().map(RecordKey::Account))
+            .chain(self.certs.keys().cloned().map(RecordKey::Cert))
+            .chain(reports);
+        keys.map(|key| key.key()).chain(self.unreadable.keys().cloned()).collect()
+    }
+
     /// Whether the store holds the fleet that this node joined, and this node is a member of it; if not, why.
     pub fn membership(&self) -> Result<(), String> {
         match &self.local.store {

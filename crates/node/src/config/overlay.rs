@@ -1,0 +1,146 @@
+//! `[node."…"]`: what differs by node, merged key by key before the tables are read.
+//!
+//! Always holds: an exact name beats a pattern; two patterns that set one key for one node are an error, never a choice; each overlay was read
+//! against the base when the configuration was loaded, whichever node that was on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use certfleet_core::names::{NodeName, NodePattern};
+
+use super::de::{At, read};
+use super::error::Fault;
+use super::local::Local;
+use super::nearest::advice;
+use super::raw;
+use super::tree::{Entry, Node};
+
+/// Fields of a target that are the fleet's business.
+const TARGET_KEYS_OF_FLEET: [&str; 3] = ["kind", "nodes", "run"];
+
+/// One `[node."…"]` table.
+#[derive(Debug, Clone)]
+pub(crate) struct Overlay {
+    pub(crate) pattern: At<NodePattern>,
+    keys: Vec<Setting>,
+}
+
+/// One key that an overlay sets.
+#[derive(Debug, Clone)]
+struct Setting {
+    /// As the overlay writes it.
+    path: Vec<String>,
+    entry: Entry,
+}
+
+impl Setting {
+    fn apply(&self, root: &mut Node) {
+        let mut path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        if path.len() == 1 {
+            path.insert(0, "fleet");
+        }
+        root.set(&path, &self.entry);
+    }
+}
+
+/// Reads an overlay and tries it on the base.
+pub(crate) fn read_overlay(entry: &Entry, base: &Node) -> Result<Overlay, Fault> {
+    let pattern = entry.key.parse::<NodePattern>().map_err(|error| Fault::at(entry.key_place, error.to_string()))?;
+    let form: raw::Overlay = read(&entry.node)?;
+    if let Some(serve) = &form.serve {
+        return Err(Fault::not_in_this_version(serve.place, "`serve`", "let the nodes share a directory as their store"));
+    }
+    check_targets(&form, &entry.node, base)?;
+    let overlay = Overlay { pattern: At { value: pattern, place: entry.key_place }, keys: settings(&entry.node) };
+    merged(base, &[&overlay]).map(|_| overlay)
+}
+
+fn check_targets(form: &raw::Overlay, node: &Node, base: &Node) -> Result<(), Fault> {
+    let known = base.get("deploy").map(Node::entries).unwrap_or_default();
+    for name in form.deploy.iter().flat_map(BTreeMap::keys) {
+        if !known.iter().any(|entry| entry.key == name.value.as_str()) {
+            let help = advice(name.value.as_str(), "targets", known.iter().map(|entry| entry.key.as_str()));
+            return Err(Fault::at(name.place, format!("there is no target `[deploy.{}]`", name.value)).label("no such target").help(help));
+        }
+    }
+    for target in node.get("deploy").map(Node::entries).unwrap_or_default() {
+        if !target.node.is_table() {
+            return Err(
+                Fault::at(target.node.place, "a target's fields are wanted").help("for example `deploy.haproxy.bundle = \"/path\"`")
+            );
+        }
+        if let Some(field) = target.node.entries().iter().find(|field| TARGET_KEYS_OF_FLEET.contains(&field.key.as_str())) {
+            return Err(Fault::at(field.key_place, format!("`{}` cannot differ by node", field.key))
+                .help(format!("set it in `[deploy.{}]`", target.key)));
+        }
+    }
+    Ok(())
+}
+
+/// The keys that an overlay sets, each as deep as it is merged: `store`, `answer.http`, `answer.thumbprints.NAME`, `deploy.TARGET.FIELD`.
+fn settings(node: &Node) -> Vec<Setting> {
+    let mut list = Vec::new();
+    for entry in node.entries() {
+        let depth = match entry.key.as_str() {
+            "answer" | "admin" | "metrics" => 2,
+            "deploy" => 3,
+            _ => 1,
+        };
+        collect(entry, depth, &mut Vec::new(), &mut list);
+    }
+    list
+}
+
+fn collect(entry: &Entry, depth: usize, path: &mut Vec<String>, list: &mut Vec<Setting>) {
+    path.push(entry.key.clone());
+    let depth = if entry.key == "thumbprints" && path.len() == 2 && path[0] == "answer" { 2 } else { depth };
+    if depth <= 1 {
+        list.push(Setting { path: path.clone(), entry: entry.clone() });
+    } else {
+        entry.node.entries().iter().for_each(|inner| collect(inner, depth - 1, path, list));
+    }
+    path.pop();
+}
+
+/// Tries the overlays on the nodes that the files name and that several overlays match: what one overlay alone does was tried before.
+pub(crate) fn check_named<'a>(base: &Node, overlays: &[Overlay], named: impl IntoIterator<Item = &'a NodeName>) -> Result<(), Fault> {
+    let several = |node: &&NodeName| overlays.iter().filter(|overlay| overlay.pattern.value.matches(node)).nth(1).is_some();
+    named.into_iter().filter(several).try_for_each(|node| for_node(base, overlays, node).map(drop))
+}
+
+/// The base as `node` sees it.
+pub(crate) fn for_node(base: &Node, overlays: &[Overlay], node: &NodeName) -> Result<(Node, Local), Fault> {
+    let mut matching: Vec<&Overlay> = overlays.iter().filter(|overlay| overlay.pattern.value.matches(node)).collect();
+    matching.sort_by_key(|overlay| overlay.pattern.value.is_exact());
+    refuse_conflicts(&matching, node)?;
+    merged(base, &matching)
+}
+
+fn refuse_conflicts(matching: &[&Overlay], node: &NodeName) -> Result<(), Fault> {
+    let mut set_by: BTreeMap<&[String], (&Overlay, &Setting)> = BTreeMap::new();
+    let (exact, patterns): (Vec<&Overlay>, Vec<&Overlay>) = matching.iter().partition(|overlay| overlay.pattern.value.is_exact());
+    let settled: BTreeSet<&[String]> = exact.iter().flat_map(|overlay| &overlay.keys).map(|setting| setting.path.as_slice()).collect();
+    for overlay in patterns {
+        for setting in overlay.keys.iter().filter(|setting| !settled.contains(setting.path.as_slice())) {
+            let Some((other, first)) = set_by.insert(&setting.path, (overlay, setting)) else { continue };
+            return Err(conflict((other, first), (overlay, setting), node));
+        }
+    }
+    Ok(())
+}
+
+fn conflict(one: (&Overlay, &Setting), two: (&Overlay, &Setting), node: &NodeName) -> Fault {
+    let (first, second) = (&one.0.pattern.value, &two.0.pattern.value);
+    let message = format!("`[node.\"{first}\"]` and `[node.\"{second}\"]` both set `{}` for node `{node}`", two.1.path.join("."));
+    let help = format!("set it in `[node.\"{node}\"]`, which beats patterns, or make the patterns not overlap");
+    Fault::at(two.1.entry.key_place, message).label("set here").also(one.1.entry.key_place, "and here").help(help)
+}
+
+fn merged(base: &Node, overlays: &[&Overlay]) -> Result<(Node, Local), Fault> {
+    let mut root = base.clone();
+    for overlay in overlays {
+        overlay.keys.iter().for_each(|setting| setting.apply(&mut root));
+    }
+    let named = |fault: Fault| overlays.iter().fold(fault, |fault, overlay| fault.also(overlay.pattern.place, "with this overlay"));
+    let local = Local::read(&root).map_err(named)?;
+    Ok((root, local))
+}

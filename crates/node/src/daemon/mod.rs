@@ -1,0 +1,10 @@
+//! The daemon: observe → decide → execute → report, until it is told to stop.
+//!
+//! One task owns the view. Store changes, outcomes, new configurations and the order to stop reach it through channels; it applies them,
+//! decides, and starts the plan's actions as tasks. It sleeps until the plan's moment or a message.
+
+mod listeners;
+mod run;
+mod state;
+
+pub use run::{Control, DaemonError, run};

@@ -1,0 +1,353 @@
+//! The loop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use certfleet_acme::{CertificateAuthority, Client};
+use certfleet_core::decide::decide;
+use certfleet_core::key::Key;
+use certfleet_core::names::{IssuerName, TargetName};
+use certfleet_core::view::{Me, StoreState, View};
+use certfleet_deploy::Target;
+use certfleet_store::Store;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use super::listeners::{self, Listeners};
+use super::state::Shared;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Settings;
+use crate::executor::{Executed, Executor, Found};
+use crate::identity::{Identity, random_incarnation};
+use crate::late_store::LateStore;
+use crate::memory::{self, KnownAnswers};
+use crate::metrics::Metrics;
+use crate::observe::{Seen, observe};
+
+/// How long a daemon that was told to stop may take to hand back its attempts.
+const STOP_MS_MAX: u64 = 1_500;
+/// How many messages may wait for the loop.
+const QUEUE: usize = 256;
+
+/// What a daemon is told from outside.
+#[derive(Debug)]
+pub enum Control {
+    /// Run with these settings from now on.
+    Reload(Box<Settings>),
+    /// Hand back what is held, and end.
+    Stop,
+}
+
+/// Why a daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The state directory.
+    #[error(transparent)]
+    Disk(#[from] crate::disk::DiskError),
+    /// No randomness.
+    #[error(transparent)]
+    Random(#[from] crate::identity::RandomError),
+    /// Another daemon runs with this state directory.
+    #[error("another certfleet runs with {0}; one machine runs one daemon (stop it first, or configure another `fleet.state`)")]
+    Running(String),
+    /// A target or issuer cannot be made.
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// Runs until told to stop. `ready` is called once, when the web servers can be started.
+pub async fn run(
+    settings: Settings,
+    identity: Identity,
+    mut control: mpsc::Receiver<Control>,
+    ready: impl FnOnce() + Send,
+) -> Result<(), DaemonError> {
+    let _lock = lock_state(&settings)?;
+    let mut daemon = Daemon::new(settings, identity)?;
+    daemon.listeners = Some(listeners::start(&daemon.settings, &daemon.shared).await);
+    let (seen_tx, mut seen) = mpsc::channel(QUEUE);
+    let observer = tokio::spawn(observe(daemon.store.clone(), seen_tx, daemon.look_again.clone()));
+    let mut ready = Some(ready);
+    let mut stop_at: Option<Instant> = None;
+    loop {
+        let sleep_until = daemon.turn();
+        if daemon.is_ready() {
+            if let Some(ready) = ready.take() {
+                ready();
+            }
+        }
+        if stop_at.is_some_and(|end| Instant::now() >= end || daemon.has_let_go()) {
+            break;
+        }
+        let sleep_until = stop_at.map_or(sleep_until, |end| end.min(sleep_until));
+        tokio::select! {
+            Some(order) = control.recv() => match order {
+                Control::Reload(settings) => daemon.reload(*settings).await,
+                Control::Stop => {
+                    daemon.leave();
+                    stop_at = Some(Instant::now() + Duration::from_millis(STOP_MS_MAX));
+                }
+            },
+            Some(seen) = seen.recv() => daemon.saw(seen),
+            Some(executed) = daemon.finished.recv() => daemon.executed(executed),
+            () = tokio::time::sleep_until(sleep_until) => {}
+        }
+        daemon.drain(&mut seen);
+    }
+    observer.abort();
+    tracing::info!(event = "stopped");
+    Ok(())
+}
+
+/// One daemon for each state directory, by a lock on a local file.
+fn lock_state(settings: &Settings) -> Result<std::fs::File, DaemonError> {
+    crate::disk::make_private_dir(&settings.state)?;
+    let path = settings.state.join("lock");
+    let failed = |source| crate::disk::DiskError { path: path.clone(), doing: "opened", source };
+    let file = std::fs::File::options().create(true).append(true).open(&path).map_err(failed)?;
+    let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+    locked.map_err(|_| DaemonError::Running(settings.state.display().to_string()))?;
+    Ok(file)
+}
+
+struct Daemon {
+    settings: Settings,
+    shared: Arc<Shared>,
+    store: Arc<dyn Store>,
+    executor: Arc<Executor>,
+    clock: Arc<dyn Clock>,
+    seed: u64,
+    look_again: Arc<Notify>,
+    done: mpsc::Sender<Executed>,
+    finished: mpsc::Receiver<Executed>,
+    listeners: Option<Listeners>,
+    told: BTreeSet<String>,
+}
+
+impl Daemon {
+    fn new(settings: Settings, identity: Identity) -> Result<Self, DaemonError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let metrics = Arc::new(Metrics::default());
+        let me = Me {
+            node: identity.node.clone(),
+            incarnation: random_incarnation()?,
+            identity: identity.identity.clone(),
+            fleet: identity.fleet.clone(),
+            configured: settings.roles.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        let seed = certfleet_core::hash::draw(&[me.incarnation.as_str()]);
+        tracing::info!(event = "started", node = %me.node, fleet = %identity.fleet_name, incarnation = %me.incarnation, version = %me.version);
+        let mut view = View::new(me, settings.spec.clone());
+        view.local.memory = memory::load(&settings.state)?;
+        let mut known = KnownAnswers::load(&settings.state)?.unwrap_or_default();
+        known.names.extend(view.managed_names());
+        let store: Arc<dyn Store> = Arc::new(LateStore::new(&settings.store, identity.fleet));
+        let shared = Arc::new(Shared::new(view, known.clone(), metrics.clone(), clock.clone()));
+        shared.publish_answers(&known, &settings.answer);
+        let executor = Arc::new(executor(&settings, store.clone(), clock.clone(), metrics)?);
+        let (done, finished) = mpsc::channel(QUEUE);
+        let look_again = Arc::new(Notify::new());
+        Ok(Self { settings, shared, store, executor, clock, seed, look_again, done, finished, listeners: None, told: BTreeSet::new() })
+    }
+
+    /// Decides and starts what the plan says; gives the moment to decide again.
+    fn turn(&mut self) -> Instant {
+        let now = self.clock.now();
+        let mut seen = self.shared.lock();
+        seen.view.local.lag = self.store.visibility_delay();
+        let plan = decide(&seen.view, now, self.seed);
+        seen.view.begin(&plan);
+        seen.store = self.store.kind();
+        for (subject, action) in plan.actions.iter().cloned() {
+            let (executor, done) = (self.executor.clone(), self.done.clone());
+            tokio::spawn(async move { done.send(executor.execute(subject, action).await).await });
+        }
+        let wake_at = plan.wake_at;
+        let news: Vec<String> = plan.troubles.iter().filter(|trouble| !self.told.contains(*trouble)).cloned().collect();
+        let over: Vec<String> = self.told.iter().filter(|trouble| !plan.troubles.contains(*trouble)).cloned().collect();
+        self.told.clone_from(&plan.troubles);
+        seen.plan = plan;
+        drop(seen);
+        news.iter().for_each(|trouble| tracing::warn!(event = "trouble", "{trouble}"));
+        over.iter().for_each(|trouble| tracing::info!(event = "trouble-over", "{trouble}"));
+        let wait = wake_at.map_or(Duration::from_secs(3600), |moment| moment.since(now.mono));
+        Instant::now() + wait
+    }
+
+    /// Takes in what is waiting without deciding in between.
+    fn drain(&mut self, seen: &mut mpsc::Receiver<Seen>) {
+        for _ in 0..QUEUE {
+            if let Ok(executed) = self.finished.try_recv() {
+                self.executed(executed);
+            } else if let Ok(what) = seen.try_recv() {
+                self.saw(what);
+            } else {
+                break;
+            }
+        }
+        self.publish();
+    }
+
+    fn saw(&mut self, what: Seen) {
+        let now = self.clock.now();
+        let mut seen = self.shared.lock();
+        match what {
+            Seen::Away(why) => {
+                seen.view.local.store = StoreState::Away(why);
+                return;
+            }
+            Seen::Everything(found, unreadable) => {
+                let there: BTreeSet<&Key> = found.iter().map(|(key, _)| key).collect();
+                let gone: Vec<Key> = seen.view.known_keys().into_iter().filter(|key| !there.contains(key)).collect();
+                gone.iter().for_each(|key| seen.view.apply(key, None, now.mono));
+                apply(&mut seen.view, &found, now.mono);
+                unreadable.into_iter().for_each(|(key, why)| seen.view.refuse(&key, why));
+            }
+            Seen::Some(found, unreadable) => {
+                apply(&mut seen.view, &found, now.mono);
+                unreadable.into_iter().for_each(|(key, why)| seen.view.refuse(&key, why));
+            }
+        }
+        seen.view.local.store = StoreState::Ready;
+    }
+
+    fn executed(&mut self, executed: Executed) {
+        let now = self.clock.now();
+        let mut seen = self.shared.lock();
+        apply(&mut seen.view, &executed.found, now.mono);
+        let before = seen.view.local.memory.clone();
+        seen.view.absorb(&executed.subject, executed.outcome, now);
+        if seen.view.local.memory != before
+            && let Err(error) = memory::save(&self.settings.state, &seen.view.local.memory)
+        {
+            tracing::error!(event = "memory-not-kept", error = %error);
+        }
+        if let Some(why) = executed.store_away {
+            seen.view.local.store = StoreState::Away(why);
+            self.look_again.notify_one();
+        }
+    }
+
+    /// What is answered follows the view while the store is there, and is remembered for when it is not.
+    fn publish(&self) {
+        let mut seen = self.shared.lock();
+        if seen.view.membership().is_err() {
+            return;
+        }
+        let known = KnownAnswers::of(&seen.view);
+        if known == seen.known {
+            return;
+        }
+        seen.known = known.clone();
+        drop(seen);
+        self.shared.publish_answers(&known, &self.settings.answer);
+        if let Err(error) = known.save(&self.settings.state) {
+            tracing::error!(event = "answers-not-kept", error = %error);
+        }
+    }
+
+    /// Every target has a file: the web servers can start.
+    fn is_ready(&self) -> bool {
+        let seen = self.shared.lock();
+        let waiting = seen.view.local.busy.iter().any(|subject| matches!(subject, certfleet_core::decide::Subject::StandIn(..)));
+        !waiting
+    }
+
+    fn leave(&mut self) {
+        tracing::info!(event = "stopping");
+        self.shared.lock().view.local.leaving = true;
+    }
+
+    /// Whether nothing is held any more and the fleet knows that this node goes.
+    fn has_let_go(&self) -> bool {
+        let seen = self.shared.lock();
+        let said = seen
+            .view
+            .local
+            .beaten_at
+            .as_ref()
+            .is_none_or(|(_, presence)| presence.state == certfleet_core::records::PresenceState::Leaving);
+        let away = seen.view.membership().is_err();
+        let holds = seen.view.certs.values().filter_map(|cert| cert.value.attempt.as_ref()?.holder.as_ref());
+        let mut holds = holds.filter(|holder| holder.incarnation == seen.view.me.incarnation);
+        away || (said && holds.next().is_none())
+    }
+
+    async fn reload(&mut self, settings: Settings) {
+        if let Some(fixed) = fixed_difference(&self.settings, &settings) {
+            tracing::error!(
+                event = "reload-refused",
+                "{fixed} cannot change while running; restart certfleet for it. The old configuration is kept"
+            );
+            return;
+        }
+        match executor(&settings, self.store.clone(), self.clock.clone(), self.shared.metrics.clone()) {
+            Err(error) => tracing::error!(event = "reload-refused", error = %error, "the old configuration is kept"),
+            Ok(executor) => {
+                self.executor = Arc::new(executor);
+                self.listeners = None;
+                self.settings = settings;
+                {
+                    let mut seen = self.shared.lock();
+                    seen.view.spec = self.settings.spec.clone();
+                    seen.view.me.configured = self.settings.roles.clone();
+                    seen.known = KnownAnswers::default();
+                }
+                self.listeners = Some(listeners::start(&self.settings, &self.shared).await);
+                self.publish();
+                tracing::info!(event = "reloaded", config = %self.settings.spec.hash);
+            }
+        }
+    }
+}
+
+fn fixed_difference(old: &Settings, new: &Settings) -> Option<&'static str> {
+    match () {
+        () if old.store != new.store => Some("fleet.store"),
+        () if old.state != new.state => Some("fleet.state"),
+        () => None,
+    }
+}
+
+fn apply(view: &mut View, found: &[Found], now: certfleet_core::time::Mono) {
+    for (key, stored) in found {
+        view.apply(key, stored.as_ref().map(|stored| (&stored.envelope, &stored.revision)), now);
+    }
+}
+
+/// What carries out this node's actions.
+fn executor(settings: &Settings, store: Arc<dyn Store>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Result<Executor, DaemonError> {
+    Ok(Executor {
+        node: settings.node.clone(),
+        store,
+        authorities: authorities(settings)?,
+        targets: targets(settings)?,
+        state: settings.state.clone(),
+        clock,
+        metrics,
+    })
+}
+
+fn authorities(settings: &Settings) -> Result<BTreeMap<IssuerName, Arc<dyn CertificateAuthority>>, DaemonError> {
+    let mut authorities: BTreeMap<IssuerName, Arc<dyn CertificateAuthority>> = BTreeMap::new();
+    for (name, issuer) in &settings.spec.issuers {
+        let root = settings.issuer_roots.get(name).map(|path| {
+            let failed = |e| DaemonError::Setup(format!("issuer.{name}: root {} cannot be read: {e}", path.display()));
+            std::fs::read_to_string(path).map_err(failed)
+        });
+        let root = root.transpose()?;
+        let client = Client::new(&issuer.directory, root.as_deref()).map_err(|e| DaemonError::Setup(format!("issuer.{name}: {e}")))?;
+        authorities.insert(name.clone(), Arc::new(client));
+    }
+    Ok(authorities)
+}
+
+fn targets(settings: &Settings) -> Result<BTreeMap<TargetName, Arc<dyn Target>>, DaemonError> {
+    let built = settings.targets.iter().map(|(name, config)| {
+        let target = config.build(name.clone(), &settings.node).map_err(|e| DaemonError::Setup(e.to_string()))?;
+        Ok((name.clone(), target))
+    });
+    built.collect()
+}

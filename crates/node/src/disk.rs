@@ -1,0 +1,112 @@
+//! The node's own files: written whole, private from the first byte.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Largest file of the state directory that is read, in bytes.
+pub const STATE_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const PRIVATE_FILE: u32 = 0o600;
+const PRIVATE_DIR: u32 = 0o700;
+
+/// A file of this node that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot be {doing}: {source}", path.display())]
+pub struct DiskError {
+    /// The file or directory.
+    pub path: PathBuf,
+    /// What was tried, as a participle.
+    pub doing: &'static str,
+    /// What came of it.
+    pub source: io::Error,
+}
+
+fn at(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> DiskError {
+    let path = path.to_owned();
+    move |source| DiskError { path, doing, source }
+}
+
+/// Makes a directory (and those above it) that only this user can enter.
+pub fn make_private_dir(dir: &Path) -> Result<(), DiskError> {
+    std::fs::DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(dir).map_err(at(dir, "created"))
+}
+
+/// Writes a file whole: a temporary file beside it, synced, then renamed over it. 0600 from the first byte.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<(), DiskError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    make_private_dir(dir)?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let temporary = dir.join(format!(".{name}.{}", std::process::id()));
+    let written = write_new(&temporary, content).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.map_err(at(path, "written"))?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir, "synced"))
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(path)?;
+    file.set_permissions(Permissions::from_mode(PRIVATE_FILE))?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// The file's bytes; `None` if it does not exist.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(path, "opened")(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(STATE_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at(path, "read"))?;
+    if bytes.len() as u64 > STATE_FILE_BYTES_MAX {
+        return Err(at(path, "read")(io::Error::other(format!("it is larger than {STATE_FILE_BYTES_MAX} bytes"))));
+    }
+    Ok(Some(bytes))
+}
+
+/// Reads [`write_json`]; `None` if it does not exist.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DiskError> {
+    let Some(bytes) = read(path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| at(path, "understood")(io::Error::other(error)))
+}
+
+/// [`write_private`] of a value as JSON.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), DiskError> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| at(path, "written")(io::Error::other(error)))?;
+    bytes.push(b'\n');
+    write_private(path, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_private_and_whole() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("a/b/file");
+        write_private(&path, b"one").expect("writes");
+        write_private(&path, b"two").expect("overwrites");
+        assert_eq!(read(&path).expect("reads").as_deref(), Some(b"two".as_slice()));
+        let mode = |p: &Path| std::fs::metadata(p).expect("exists").permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().expect("has one"))), (0o600, 0o700));
+        assert_eq!(std::fs::read_dir(path.parent().expect("has one")).expect("lists").count(), 1);
+        assert!(read(&dir.path().join("none")).expect("reads").is_none());
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("x.json");
+        std::fs::write(&path, "{").expect("writes");
+        let error = read_json::<u32>(&path).expect_err("it is broken").to_string();
+        assert!(error.contains("x.json cannot be understood"), "{error}");
+    }
+}

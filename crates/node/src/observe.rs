@@ -1,0 +1,120 @@
+//! Reading the store: everything once, then what changes. A change means "look again"; what the reader finds is sent to the daemon's loop.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use certfleet_core::key::{Key, RecordKey};
+use certfleet_store::{Change, Store, StoreError, Watch};
+use tokio::sync::{Notify, mpsc};
+
+use crate::executor::Found;
+
+/// What the daemon's view is made of. Keys and versions are read only when they are needed.
+const PREFIXES: [&str; 6] = ["fleet", "nodes", "presence", "accounts", "certs", "reports"];
+/// Everything is listed again this often, in case a watch lost something, in seconds.
+const RELIST_SECONDS: u64 = 3600;
+/// First pause after the store could not be read, in milliseconds; doubled each time.
+const RETRY_MS_MIN: u64 = 500;
+/// Longest such pause, in milliseconds.
+const RETRY_MS_MAX: u64 = 15_000;
+
+/// What was seen in the store.
+#[derive(Debug)]
+pub enum Seen {
+    /// All of it: the readable values, and the others with the reason.
+    Everything(Vec<Found>, Vec<(Key, String)>),
+    /// Some values.
+    Some(Vec<Found>, Vec<(Key, String)>),
+    /// It cannot be read.
+    Away(String),
+}
+
+/// Reads and watches until the receiver is gone. `look_again` makes it list everything anew.
+pub async fn observe(store: Arc<dyn Store>, seen: mpsc::Sender<Seen>, look_again: Arc<Notify>) {
+    let mut pause = RETRY_MS_MIN;
+    loop {
+        let reason = match session(store.as_ref(), &seen, &look_again, &mut pause).await {
+            Ok(()) => continue,
+            Err(End::Closed) => return,
+            Err(End::Store(error)) => error.to_string(),
+        };
+        if seen.send(Seen::Away(reason)).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        pause = (pause * 2).min(RETRY_MS_MAX);
+    }
+}
+
+enum End {
+    Closed,
+    Store(StoreError),
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// One listing and the changes after it; ends when everything must be listed again. The watch begins first, so nothing falls between.
+async fn session(store: &dyn Store, seen: &mpsc::Sender<Seen>, look_again: &Notify, pause: &mut u64) -> Result<(), End> {
+    let mut watch = store.watch("").await?;
+    let (found, unreadable) = list(store).await?;
+    send(seen, Seen::Everything(found, unreadable)).await?;
+    *pause = RETRY_MS_MIN;
+    let relist = tokio::time::sleep(Duration::from_secs(RELIST_SECONDS));
+    tokio::pin!(relist);
+    loop {
+        tokio::select! {
+            () = &mut relist => return Ok(()),
+            () = look_again.notified() => return Ok(()),
+            keys = next(&mut watch) => match keys {
+                Some(keys) => {
+                    let (found, unreadable) = read(store, &keys).await?;
+                    send(seen, Seen::Some(found, unreadable)).await?;
+                }
+                None => return Ok(()),
+            },
+        }
+    }
+}
+
+async fn send(seen: &mpsc::Sender<Seen>, what: Seen) -> Result<(), End> {
+    seen.send(what).await.map_err(|_| End::Closed)
+}
+
+/// The keys that changed; `None` when everything must be listed again.
+async fn next(watch: &mut Watch) -> Option<BTreeSet<Key>> {
+    match watch.next().await? {
+        Change::Reset => None,
+        Change::Keys(keys) => Some(keys.into_iter().filter(is_observed).collect()),
+    }
+}
+
+fn is_observed(key: &Key) -> bool {
+    PREFIXES.iter().any(|prefix| key.is_under(prefix)) && RecordKey::of(key).is_some()
+}
+
+async fn list(store: &dyn Store) -> Result<(Vec<Found>, Vec<(Key, String)>), StoreError> {
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    for prefix in PREFIXES {
+        let listing = store.list(prefix).await?;
+        found.extend(listing.entries.into_iter().map(|(key, stored)| (key, Some(stored))));
+        unreadable.extend(listing.unreadable);
+    }
+    Ok((found, unreadable))
+}
+
+async fn read(store: &dyn Store, keys: &BTreeSet<Key>) -> Result<(Vec<Found>, Vec<(Key, String)>), StoreError> {
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    for key in keys {
+        match store.get(key).await {
+            Ok(stored) => found.push((key.clone(), stored)),
+            Err(StoreError::Corrupt { key, why }) => unreadable.push((key, why)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((found, unreadable))
+}

@@ -1,0 +1,342 @@
+//! `status`: what the fleet looks like from here, as the documented JSON. A pure function of the view.
+
+use certfleet_core::decide::{Gate, Plan, renewal_moment, rollout_gate};
+use certfleet_core::names::{CertName, ConfigHash, FleetId, Generation, Identifier, IssuerName, NodeName, TargetName};
+use certfleet_core::records::{AttemptEnd, CertRecord, Placed, TargetState};
+use certfleet_core::spec::Roles;
+use certfleet_core::time::{Now, Timestamp};
+use certfleet_core::view::View;
+use serde::{Deserialize, Serialize};
+
+/// The version of this document's form.
+pub const SCHEMA: u32 = 1;
+
+/// The whole document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Who said this.
+    pub node: NodeName,
+    /// When, by that node's clock.
+    pub at: Timestamp,
+    /// The fleet.
+    pub fleet: FleetStatus,
+    /// The certificates, by name.
+    pub certificates: Vec<CertificateStatus>,
+    /// What is wrong on the node that said this, and values in the store that cannot be read.
+    pub troubles: Vec<String>,
+}
+
+/// The fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetStatus {
+    /// Its identity.
+    pub id: FleetId,
+    /// Its name.
+    pub name: String,
+    /// The kind of its store.
+    pub store: String,
+    /// Raised when a backup is restored.
+    pub epoch: u64,
+    /// Its members.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: NodeName,
+    /// What it may do.
+    pub roles: Roles,
+    /// Whether it was seen beating lately.
+    pub live: bool,
+    /// Of its software; `null` before it ran for the first time.
+    pub version: Option<String>,
+    /// Of its configuration.
+    pub config: Option<ConfigHash>,
+    /// When it last beat, by its own clock.
+    pub seen_at: Option<Timestamp>,
+    /// Why it does not do all that it could.
+    pub troubles: Vec<String>,
+}
+
+/// How a certificate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificateState {
+    /// Never issued.
+    Pending,
+    /// An attempt runs.
+    Issuing,
+    /// All is well.
+    Valid,
+    /// Valid, and the last attempt failed.
+    Failing,
+    /// A canary failed.
+    Halted,
+    /// The CA paused it.
+    Paused,
+    /// It ran out.
+    Expired,
+    /// No configuration names it any more.
+    Retired,
+}
+
+impl CertificateState {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Issuing => "issuing",
+            Self::Valid => "valid",
+            Self::Failing => "failing",
+            Self::Halted => "halted",
+            Self::Paused => "paused",
+            Self::Expired => "expired",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// A certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// Its name.
+    pub name: CertName,
+    /// What it is for.
+    pub names: Vec<Identifier>,
+    /// Where it is from, or whom it asks.
+    pub issuer: IssuerName,
+    /// How it is.
+    pub state: CertificateState,
+    /// What the fleet should serve.
+    pub generation: Option<Generation>,
+    /// When the next attempt is due.
+    pub renew_at: Option<Timestamp>,
+    /// The attempt that runs.
+    pub attempt: Option<AttemptStatus>,
+    /// What went wrong last, while it is not mended.
+    pub last_error: Option<String>,
+    /// When it is tried again.
+    pub next_try_at: Option<Timestamp>,
+    /// What it waits for, as this node sees it.
+    pub waiting: Option<String>,
+    /// Where it is placed.
+    pub nodes: Vec<PlacedStatus>,
+}
+
+/// An attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptStatus {
+    /// Its number.
+    pub number: Generation,
+    /// `keyed`, `ordered`, `validating` or `finalizing`.
+    pub step: String,
+    /// Who drives it.
+    pub holder: Option<NodeName>,
+    /// The order's URL.
+    pub order: Option<String>,
+    /// When it began.
+    pub started_at: Timestamp,
+}
+
+/// A certificate on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedStatus {
+    /// The node.
+    pub node: NodeName,
+    /// What it has, the lowest of its targets.
+    pub generation: Option<Generation>,
+    /// Of that generation, where it is the placed one.
+    pub serial: Option<String>,
+    /// `sha256:` and hex.
+    pub fingerprint: Option<String>,
+    /// Start of validity.
+    pub not_before: Option<Timestamp>,
+    /// End of validity.
+    pub not_after: Option<Timestamp>,
+    /// Its targets.
+    pub targets: Vec<TargetStatus>,
+}
+
+/// A target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// Its name.
+    pub target: TargetName,
+    /// Which generation it reported.
+    pub generation: Option<Generation>,
+    /// How far it is with the placed generation.
+    pub state: TargetState,
+    /// Why not further.
+    pub reason: Option<String>,
+    /// When it was reported, by the node's clock.
+    pub at: Option<Timestamp>,
+}
+
+/// What the view shows. `plan` is the latest plan made from it.
+pub fn status(view: &View, plan: &Plan, store: &str, now: Now) -> Status {
+    let mut troubles: Vec<String> = plan.troubles.iter().cloned().collect();
+    troubles.extend(view.unreadable.iter().map(|(key, why)| format!("{key} in the store cannot be used: {why}")));
+    let mut names: Vec<&CertName> = view.certs.keys().chain(view.spec.certificates.keys()).collect();
+    names.sort();
+    names.dedup();
+    Status {
+        schema: SCHEMA,
+        node: view.me.node.clone(),
+        at: now.wall,
+        fleet: fleet(view, store, now),
+        certificates: names.into_iter().filter_map(|cert| certificate(view, plan, cert, now)).collect(),
+        troubles,
+    }
+}
+
+fn fleet(view: &View, store: &str, now: Now) -> FleetStatus {
+    FleetStatus {
+        id: view.fleet.as_ref().map_or_else(|| view.me.fleet.clone(), |fleet| fleet.id.clone()),
+        name: view.fleet.as_ref().map(|fleet| fleet.name.clone()).unwrap_or_default(),
+        store: store.to_owned(),
+        epoch: view.fleet.as_ref().map_or(0, |fleet| fleet.epoch),
+        nodes: view.nodes.keys().map(|name| node(view, name, now)).collect(),
+    }
+}
+
+fn node(view: &View, name: &NodeName, now: Now) -> NodeStatus {
+    let presence = view.presence.get(name).map(|seen| &seen.value);
+    let granted = view.nodes.get(name).map(|record| record.granted.clone()).unwrap_or_default();
+    NodeStatus {
+        name: name.clone(),
+        roles: presence.map_or(granted, |presence| presence.roles.clone()),
+        live: view.is_live(name, now.mono),
+        version: presence.map(|presence| presence.version.clone()),
+        config: presence.map(|presence| presence.config.clone()),
+        seen_at: presence.map(|presence| presence.at),
+        troubles: presence.map(|presence| presence.troubles.clone()).unwrap_or_default(),
+    }
+}
+
+fn certificate(view: &View, plan: &Plan, cert: &CertName, now: Now) -> Option<CertificateStatus> {
+    let record = view.certs.get(cert).map(|seen| &seen.value);
+    let spec = record.map(|record| &record.spec).or_else(|| view.spec.certificates.get(cert))?;
+    let placed = record.and_then(|record| record.placed.as_ref());
+    let attempt = record.and_then(|record| record.attempt.as_ref());
+    Some(CertificateStatus {
+        name: cert.clone(),
+        names: spec.names.clone(),
+        issuer: placed.map_or_else(|| spec.issuers.first().cloned(), |placed| Some(placed.issuer.clone()))?,
+        state: record.map_or(CertificateState::Pending, |record| state(view, cert, record, now)),
+        generation: placed.map(|placed| placed.placement.generation),
+        renew_at: placed.map(|placed| renewal_moment(cert, placed)),
+        attempt: attempt.map(|attempt| AttemptStatus {
+            number: attempt.number,
+            step: attempt.step.name().into(),
+            holder: attempt.holder.as_ref().map(|holder| holder.node.clone()),
+            order: attempt.step.order().map(str::to_owned),
+            started_at: attempt.started_at,
+        }),
+        last_error: record.and_then(last_error),
+        next_try_at: record.and_then(|record| next_try(record, now)),
+        waiting: plan.waits.get(cert).cloned(),
+        nodes: view.placed_nodes(cert).into_iter().map(|node| placed_on(view, cert, placed, node)).collect(),
+    })
+}
+
+fn state(view: &View, cert: &CertName, record: &CertRecord, now: Now) -> CertificateState {
+    let placed = record.placed.as_ref();
+    match placed {
+        _ if record.retired => CertificateState::Retired,
+        Some(placed) if placed.not_after <= now.wall => CertificateState::Expired,
+        _ if paused(record) => CertificateState::Paused,
+        _ if record.attempt.is_some() => CertificateState::Issuing,
+        _ if matches!(rollout_gate(view, cert, now), Gate::Halted(..)) => CertificateState::Halted,
+        Some(_) if record.failures.count > 0 => CertificateState::Failing,
+        Some(_) => CertificateState::Valid,
+        None => CertificateState::Pending,
+    }
+}
+
+/// Let's Encrypt pauses a name that keeps failing; its error says so and carries the URL to end it.
+fn paused(record: &CertRecord) -> bool {
+    let problems = record.failures.problem.iter().chain(record.attempt.iter().filter_map(|attempt| attempt.problem.as_ref()));
+    let mut paused = problems.filter(|problem| problem.kind == "rateLimited" && problem.detail.contains("paused"));
+    paused.next().is_some()
+}
+
+fn last_error(record: &CertRecord) -> Option<String> {
+    let running = record.attempt.as_ref().and_then(|attempt| attempt.problem.as_ref());
+    running.or(record.failures.problem.as_ref()).map(ToString::to_string)
+}
+
+fn next_try(record: &CertRecord, now: Now) -> Option<Timestamp> {
+    let attempt = record.attempt.as_ref().and_then(|attempt| attempt.not_before);
+    attempt.or(record.failures.not_before).filter(|stamp| *stamp > now.wall)
+}
+
+fn placed_on(view: &View, cert: &CertName, placed: Option<&Placed>, node: &NodeName) -> PlacedStatus {
+    let spec = view.certs.get(cert).map(|seen| &seen.value.spec).or_else(|| view.spec.certificates.get(cert));
+    let deploy = spec.map(|spec| spec.deploy.as_slice()).unwrap_or_default();
+    let mine = deploy.iter().filter(|target| view.spec.targets.get(*target).is_some_and(|t| t.is_on(node)));
+    let targets: Vec<TargetStatus> = mine.map(|name| target(view, cert, placed, node, name)).collect();
+    let generation = targets.iter().filter(|target| target.state != TargetState::Failed).filter_map(|target| target.generation).min();
+    let has = placed.filter(|placed| generation == Some(placed.placement.generation));
+    PlacedStatus {
+        node: node.clone(),
+        generation,
+        serial: has.map(|placed| placed.serial.clone()),
+        fingerprint: has.map(|placed| format!("sha256:{}", placed.fingerprint)),
+        not_before: has.map(|placed| placed.not_before),
+        not_after: has.map(|placed| placed.not_after),
+        targets,
+    }
+}
+
+fn target(view: &View, cert: &CertName, placed: Option<&Placed>, node: &NodeName, name: &TargetName) -> TargetStatus {
+    let report = view.reports.get(cert).and_then(|reports| reports.get(&(node.clone(), name.clone()))).map(|seen| &seen.value);
+    let current = report.filter(|report| placed.is_some_and(|placed| placed.placement.seq == report.seq));
+    TargetStatus {
+        target: name.clone(),
+        generation: report.map(|report| report.generation),
+        state: current.map_or(TargetState::Pending, |report| report.state),
+        reason: current.and_then(|report| report.reason.clone()),
+        at: report.map(|report| report.at),
+    }
+}
+
+impl Status {
+    /// A certificate by name.
+    pub fn certificate(&self, name: &CertName) -> Option<&CertificateStatus> {
+        self.certificates.iter().find(|certificate| certificate.name == *name)
+    }
+
+    /// Whether everything is as it should be: for `--exit-code` and monitoring.
+    pub fn is_well(&self) -> bool {
+        self.troubles.is_empty() && self.certificates.iter().all(|certificate| certificate.is_well())
+    }
+}
+
+impl CertificateStatus {
+    /// Valid (or being renewed), and nothing failed.
+    pub fn is_well(&self) -> bool {
+        let fine = matches!(self.state, CertificateState::Valid | CertificateState::Retired | CertificateState::Issuing);
+        fine && self.nodes.iter().flat_map(|node| &node.targets).all(|target| target.state != TargetState::Failed)
+    }
+
+    /// Whether every node that has targets was seen serving the placed generation.
+    pub fn is_verified(&self) -> bool {
+        let mut targets = self.nodes.iter().flat_map(|node| &node.targets).peekable();
+        self.generation.is_some() && targets.peek().is_some() && targets.all(|target| target.state == TargetState::Verified)
+    }
+}
+
+/// One line of `history`.
+pub fn describe_end(end: &AttemptEnd) -> String {
+    match end {
+        AttemptEnd::Issued { serial } => format!("issued, serial {serial}"),
+        AttemptEnd::Failed { problem } => format!("failed: {problem}"),
+        AttemptEnd::NotOurs => "the CA's order was another attempt's; tried again".into(),
+        AttemptEnd::SetAside => "set aside: the CA fell silent".into(),
+        AttemptEnd::WentBack => "the fleet went back to this generation".into(),
+    }
+}

@@ -1,0 +1,143 @@
+//! Whole daemons in one process, against a real CA: the shortest way to see all parts work together.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use certfleet_core::names::{CertName, NodeName};
+use certfleet_core::time::Timestamp;
+use certfleet_node::daemon::{Control, run};
+use certfleet_node::membership::{Invitation, init, invite, join};
+use certfleet_node::operator::{Machine, renew};
+use certfleet_node::status::Status;
+use certfleet_testkit::pebble::{Pebble, PebbleOptions};
+use certfleet_testkit::{Site, eventually};
+use tokio::sync::mpsc;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct Lab {
+    dir: tempfile::TempDir,
+    pebble: Pebble,
+}
+
+struct Node {
+    machine: Machine,
+    control: mpsc::Sender<Control>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn config(dir: &Path, pebble: &Pebble, site: &Site, http_port: u16, names: &[String]) -> PathBuf {
+    let certificates: String = names.iter().map(|name| format!("[[certificate]]\nnames = [\"{name}\"]\ndeploy = [\"plain\"]\n")).collect();
+    let nodes: String = (1..=3)
+        .map(|n| {
+            format!(
+                "[node.n{n}]\nstate = \"{0}/n{n}/state\"\nanswer = {{ http = \"{1}:{http_port}\" }}\nadmin = {{ listen = \"{0}/n{n}.sock\" }}\ndeploy.plain.dir = \"{0}/n{n}/live/{{name}}\"\n",
+                dir.display(),
+                site.host(n)
+            )
+        })
+        .collect();
+    let text = format!(
+        "[fleet]\nname = \"lab\"\nstore = \"file://{0}/store\"\n[issuer.pebble]\ndirectory = \"{1}\"\nroot = \"{2}\"\nagree_tos = true\n\
+         [deploy.plain]\nkind = \"files\"\ndir = \"{0}/live/{{name}}\"\n{nodes}{certificates}",
+        dir.display(),
+        pebble.directory_url(),
+        pebble.root_pem_path().display(),
+    );
+    let path = dir.join("certfleet.toml");
+    std::fs::write(&path, text).expect("the configuration can be written");
+    for n in 1..=3 {
+        std::fs::create_dir_all(dir.join(format!("n{n}/live"))).expect("directory");
+    }
+    path
+}
+
+impl Lab {
+    async fn start(names: &[String]) -> Option<(Self, Vec<Node>)> {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let site = Site::claim();
+        let http_port = site.port_on_all(3);
+        let pebble = Pebble::start(PebbleOptions::new(http_port)).await?;
+        for name in names {
+            pebble.set_a(name, &[site.host(1), site.host(2), site.host(3)].map(Ipv4Addr::from)).await;
+        }
+        let config = config(dir.path(), &pebble, &site, http_port, names);
+        let mut nodes = Vec::new();
+        for machine in members(&config).await {
+            nodes.push(start(machine));
+        }
+        Some((Self { dir, pebble }, nodes))
+    }
+
+    fn live(&self, node: u8, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(format!("n{node}/live/{name}/fullchain.pem"))).unwrap_or_default()
+    }
+}
+
+async fn members(config: &Path) -> Vec<Machine> {
+    let name = |n: u8| -> NodeName { format!("n{n}").parse().expect("name") };
+    let machine = |n: u8| Machine::load(config, Some(&name(n))).expect("the configuration is good");
+    let store = certfleet_store::open_or_create(&machine(1).settings.store).await.expect("the store can be made");
+    let (identity, _) = init(store.as_ref(), &machine(1).settings, Some(&name(1)), Timestamp::now()).await.expect("init");
+    for n in 2..=3 {
+        let invitation = Invitation {
+            node: name(n).as_str().parse().expect("pattern"),
+            roles: certfleet_core::spec::all_roles(),
+            uses: 1,
+            valid_for: Duration::from_secs(60),
+            replace: false,
+        };
+        let token = invite(store.as_ref(), &identity, &invitation, Timestamp::now()).await.expect("invite");
+        join(store.as_ref(), &machine(n).settings, &token, None, Timestamp::now()).await.expect("join");
+    }
+    (1..=3).map(machine).collect()
+}
+
+fn start(machine: Machine) -> Node {
+    let (control, orders) = mpsc::channel(1);
+    let (settings, identity) = (machine.settings.clone(), machine.member().expect("has joined").clone());
+    let task = tokio::spawn(async move { run(settings, identity, orders, || {}).await.expect("the daemon runs") });
+    Node { machine, control, task }
+}
+
+impl Node {
+    async fn status(&self) -> Option<Status> {
+        self.machine.status().await.ok().map(|(status, _)| status)
+    }
+
+    async fn stop(self) {
+        self.control.send(Control::Stop).await.expect("the daemon listens");
+        self.task.await.expect("the daemon ends in peace");
+    }
+}
+
+async fn all_have(nodes: &[Node], lab: &Lab, name: &str, generation: u64) {
+    let cert: CertName = name.parse().expect("name");
+    for (index, node) in nodes.iter().enumerate() {
+        eventually("every node reports what it installed", LIMIT, || async {
+            let status = node.status().await?;
+            let certificate = status.certificate(&cert)?;
+            let has = certificate.nodes.len() == 3 && certificate.nodes.iter().all(|n| n.generation.is_some_and(|g| g.0 == generation));
+            (has && !lab.live(index as u8 + 1, name).is_empty()).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_daemons_share_one_certificate_and_renew_it() {
+    let name = "shared.example.com".to_owned();
+    let Some((lab, nodes)) = Lab::start(std::slice::from_ref(&name)).await else { return };
+    all_have(&nodes, &lab, &name, 1).await;
+    assert_eq!(lab.pebble.issued().len(), 1, "{}", lab.pebble.log());
+    assert_eq!(lab.pebble.accounts_seen(), 1);
+    assert!(lab.live(1, &name) == lab.live(2, &name) && lab.live(2, &name) == lab.live(3, &name));
+
+    renew(&nodes[1].machine, &name.parse().expect("name")).await.expect("a renewal can be asked for");
+    all_have(&nodes, &lab, &name, 2).await;
+    assert_eq!(lab.pebble.issued().len(), 2);
+    for node in nodes {
+        node.stop().await;
+    }
+}
