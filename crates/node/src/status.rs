@@ -2,10 +2,10 @@
 
 use certfleet_core::decide::{Gate, Plan, renewal_moment, rollout_gate};
 use certfleet_core::names::{CertName, ConfigHash, FleetId, Generation, Identifier, IssuerName, NodeName, TargetName};
-use certfleet_core::records::{AttemptEnd, CertRecord, Placed, TargetState};
+use certfleet_core::records::{AttemptEnd, CertRecord, Placed, PresenceState, TargetState};
 use certfleet_core::spec::Roles;
 use certfleet_core::time::{Now, Timestamp};
-use certfleet_core::view::View;
+use certfleet_core::view::{LIVE_SECONDS, View};
 use serde::{Deserialize, Serialize};
 
 /// The version of this document's form.
@@ -209,11 +209,23 @@ fn node(view: &View, name: &NodeName, now: Now) -> NodeStatus {
     NodeStatus {
         name: name.clone(),
         roles: presence.map_or(granted, |presence| presence.roles.clone()),
-        live: view.is_live(name, now.mono),
+        live: is_live(view, name, now),
         version: presence.map(|presence| presence.version.clone()),
         config: presence.map(|presence| presence.config.clone()),
         seen_at: presence.map(|presence| presence.at),
         troubles: presence.map(|presence| presence.troubles.clone()).unwrap_or_default(),
+    }
+}
+
+/// A command is no life of its node: what another life presents is what counts.
+fn is_live(view: &View, name: &NodeName, now: Now) -> bool {
+    match view.presence.get(name) {
+        Some(seen) if *name == view.me.node && seen.value.incarnation != view.me.incarnation => {
+            let silent = now.mono.since(seen.changed_at).as_secs();
+            seen.value.state == PresenceState::Live && silent < LIVE_SECONDS
+        }
+        None if *name == view.me.node => view.local.beaten_at.is_some(),
+        _ => view.is_live(name, now.mono),
     }
 }
 

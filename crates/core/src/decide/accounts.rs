@@ -40,7 +40,6 @@ pub(super) fn is_registered(view: &View, issuer: &IssuerName) -> bool {
 fn register(view: &View, now: Now, plan: &mut Plan, issuer: &IssuerName, thumbprint: &str) {
     let Some(spec) = view.spec.issuers.get(issuer).filter(|_| !is_registered(view, issuer)) else { return };
     if let Some(bar) = view.local.bars.get(issuer).filter(|bar| bar.until > now.mono) {
-        plan.troubles.insert(format!("issuer {issuer}: {}", bar.why));
         return plan.wake(bar.until);
     }
     let since = plan.due(view, now, Subject::Account(issuer.clone()));

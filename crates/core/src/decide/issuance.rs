@@ -13,7 +13,7 @@ use crate::time::{Mono, Now};
 use crate::view::{Observed, View};
 
 /// How far this node's clock may be off before it leaves issuing to others, in seconds.
-const CLOCK_OFF_SECONDS_MAX: i64 = 600;
+pub(super) const CLOCK_OFF_SECONDS_MAX: i64 = 600;
 /// How long a comparison with the CA's clock is good for, in seconds.
 const CLOCK_CHECK_SECONDS: u64 = 3600;
 /// How long a bad one is, in seconds.
@@ -22,9 +22,7 @@ const CLOCK_RECHECK_SECONDS: u64 = 300;
 const CLOCK_JUMP_SECONDS: i64 = 60;
 
 pub(super) fn decide(view: &View, now: Now, seed: u64, plan: &mut Plan) {
-    if let Some(other) = &view.local.duplicate {
-        plan.troubles
-            .insert(format!("node {} runs twice (the other is {other}): this one drives nothing; was the machine cloned?", view.me.node));
+    if view.local.duplicate.is_some() {
         return;
     }
     if !view.my_roles().contains(&Role::Issue) {
@@ -115,7 +113,6 @@ pub(super) fn may_use(view: &View, cert: &CertName, issuer: &IssuerName, now: No
     }
     if let Some(bar) = view.local.bars.get(issuer).filter(|bar| bar.until > now.mono) {
         plan.wait(cert, format!("issuer {issuer}: {}", bar.why));
-        plan.troubles.insert(format!("issuer {issuer}: {}", bar.why));
         plan.wake(bar.until);
         return false;
     }
@@ -143,13 +140,7 @@ pub(super) fn clock_is_right(view: &View, cert: &CertName, issuer: &IssuerName, 
     if check.ahead_seconds.abs() <= CLOCK_OFF_SECONDS_MAX {
         return true;
     }
-    let direction = if check.ahead_seconds > 0 { "ahead of" } else { "behind" };
-    let trouble = format!(
-        "this node's clock is {} s {direction} issuer {issuer}'s: it drives nothing until that is mended",
-        check.ahead_seconds.abs()
-    );
-    plan.wait(cert, trouble.clone());
-    plan.troubles.insert(trouble);
+    plan.wait(cert, format!("this node's clock is {} s off issuer {issuer}'s", check.ahead_seconds.abs()));
     plan.wake(check.at + std::time::Duration::from_secs(CLOCK_RECHECK_SECONDS));
     false
 }

@@ -16,6 +16,7 @@ mod presence;
 mod rollout;
 mod specification;
 mod transition;
+mod troubles;
 mod upkeep;
 
 pub use plan::{Action, Call, Event, Plan, Subject};
@@ -29,8 +30,8 @@ use crate::view::View;
 pub fn decide(view: &View, now: Now, seed: u64) -> Plan {
     let mut plan = Plan::default();
     upkeep::decide(view, now, &mut plan);
-    if let Err(why) = view.membership() {
-        plan.troubles.insert(why);
+    troubles::decide(view, now, &mut plan);
+    if view.membership().is_err() {
         return plan;
     }
     deploy::decide(view, now, &mut plan);

@@ -193,9 +193,7 @@ impl Plan {
             return;
         }
         if let Some(pause) = view.local.pauses.get(&subject).filter(|pause| pause.until > now.mono) {
-            self.wake(pause.until);
-            self.troubles.insert(pause.why.clone());
-            return;
+            return self.wake(pause.until);
         }
         self.actions.push((subject, action));
     }
