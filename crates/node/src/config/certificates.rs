@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use certfleet_core::names::{CertName, Identifier, IssuerName, NameError, NodePattern, TargetName};
 use certfleet_core::spec::{ChallengeType, OnFailure, Rollout, Specification};
 
-use super::de::{At, Many};
+use super::at::{At, Many};
 use super::error::Fault;
 use super::issuers::Issuer;
 use super::nearest::advice;
@@ -27,11 +27,15 @@ pub(crate) struct Known<'a> {
     pub(crate) defaults: raw::Defaults,
 }
 
-/// All certificates, and the place of each that no target installs.
-pub(crate) fn resolve(
-    certificates: Vec<raw::Certificate>,
-    known: &Known<'_>,
-) -> Result<(BTreeMap<CertName, Specification>, Vec<(CertName, Place)>), Fault> {
+/// What the certificates come to.
+pub(crate) struct Resolved {
+    pub(crate) certificates: BTreeMap<CertName, Specification>,
+    /// Those that no target installs.
+    pub(crate) not_installed: Vec<(CertName, Place)>,
+}
+
+/// Checks `[defaults]` and all certificates.
+pub(crate) fn resolve(certificates: Vec<raw::Certificate>, known: &Known<'_>) -> Result<Resolved, Fault> {
     check_choices(&known.defaults, known)?;
     let mut specs = BTreeMap::new();
     let mut places: HashMap<CertName, Place> = HashMap::with_capacity(certificates.len());
@@ -47,7 +51,7 @@ pub(crate) fn resolve(
         }
         specs.insert(name.value, spec);
     }
-    Ok((specs, not_installed))
+    Ok(Resolved { certificates: specs, not_installed })
 }
 
 fn resolve_one(mut raw: raw::Certificate, known: &Known<'_>) -> Result<(At<CertName>, Specification), Fault> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use certfleet_core::names::{CertName, ConfigHash, IssuerName, NodeName, NodePattern, TargetName};
 use certfleet_core::spec::{FleetSpec, TargetSpec};
 
-use super::certificates::{self, Known};
+use super::certificates::{self, Known, Resolved};
 use super::error::{ConfigError, Fault};
 use super::files::{self, Tables};
 use super::issuers::{self, Issuer};
@@ -120,7 +120,7 @@ impl Configuration {
         let target_places = target_places.map(|name| name.map(|at| (at.value, at.place))).collect::<Result<BTreeMap<_, _>, _>>()?;
         let defaults: raw::Defaults = defaults.map(|entry| de::read(&entry.node)).transpose()?.unwrap_or_default();
         let known = Known { issuers: &issuers, targets: &target_places, defaults };
-        let (certificates, not_installed) = certificates::resolve(certificates, &known)?;
+        let Resolved { certificates, not_installed } = certificates::resolve(certificates, &known)?;
         let overlays = overlays.iter().map(|entry| overlay::read_overlay(entry, &base)).collect::<Result<Vec<_>, _>>()?;
         let spec = fleet_spec(certificates, &issuers, &local, &base);
         warn(&spec, &issuers, &target_places, not_installed, &local, warnings);

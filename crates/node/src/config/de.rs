@@ -11,14 +11,11 @@ use serde::de::value::{MapAccessDeserializer, StrDeserializer, U32Deserializer};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::at::{AT, MANY};
 use super::error::Fault;
 use super::nearest::advice;
 use super::source::Place;
 use super::tree::{Entry, Node, Value};
-
-/// Names by which [`At`] and [`Many`] are recognised; no configuration form can have them.
-const AT: &str = "$certfleet::At";
-const MANY: &str = "$certfleet::Many";
 
 /// Keys that are known, so that they can be refused by name, but are not offered.
 const LATER_KEYS: [&str; 8] = ["serve", "eab", "limits", "split", "source", "dns", "peers", "run"];
@@ -31,73 +28,6 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(node: &'a Node) -> Result<T, Fault> {
 /// A deserializer over a node, for forms that other crates define.
 pub(crate) fn from(node: &Node) -> impl Deserializer<'_, Error = Fault> {
     De(node)
-}
-
-/// A value and where it stands. Compares by value.
-#[derive(Debug, Clone)]
-pub(crate) struct At<T> {
-    pub(crate) value: T,
-    pub(crate) place: Place,
-}
-
-impl<T: PartialEq> PartialEq for At<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
-    }
-}
-impl<T: Eq> Eq for At<T> {}
-impl<T: Ord> PartialOrd for At<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl<T: Ord> Ord for At<T> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.value.cmp(&other.value)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AtVisitor<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for AtVisitor<T> {
-            type Value = At<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value of the configuration")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<At<T>, A::Error> {
-                let mut offset = || seq.next_element::<u32>()?.ok_or_else(|| A::Error::custom("no place"));
-                let place = Place { file: offset()?, start: offset()?, end: offset()? };
-                let value = seq.next_element()?.ok_or_else(|| A::Error::custom("no value"))?;
-                Ok(At { value, place })
-            }
-        }
-        deserializer.deserialize_tuple_struct(AT, 4, AtVisitor(std::marker::PhantomData))
-    }
-}
-
-/// One value or a list of them.
-#[derive(Debug, Clone)]
-pub(crate) struct Many<T>(pub(crate) Vec<T>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ManyVisitor<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ManyVisitor<T> {
-            type Value = Many<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value or a list")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Many<T>, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(Many(items))
-            }
-        }
-        deserializer.deserialize_newtype_struct(MANY, ManyVisitor(std::marker::PhantomData))
-    }
 }
 
 impl Error for Fault {

@@ -8,7 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::de::{At, Many, read};
+use super::at::{At, Many};
+use super::de::read;
 use super::error::{ConfigError, Fault};
 use super::nearest::advice;
 use super::raw;

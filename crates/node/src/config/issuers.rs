@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use certfleet_core::names::IssuerName;
 use certfleet_core::spec::IssuerSpec;
 
-use super::de::{At, read};
+use super::at::At;
+use super::de::read;
 use super::error::Fault;
 use super::raw;
 use super::source::{Place, Sources};

@@ -11,7 +11,8 @@ use certfleet_deploy::TargetConfig;
 use certfleet_edge::ListenAddress;
 use serde::Deserialize;
 
-use super::de::{At, read};
+use super::at::At;
+use super::de::read;
 use super::error::Fault;
 use super::raw;
 use super::settings::{ADMIN_DEFAULT, AdminSettings, AnswerSettings, HTTP_DEFAULT, LogSettings, STATE_DEFAULT};

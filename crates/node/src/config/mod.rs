@@ -8,6 +8,7 @@
 //! Deliberately not here: the store, the machine (users, sockets, whether files exist), and the command line. Secrets are not read here either;
 //! their places are.
 
+mod at;
 mod certificates;
 mod configuration;
 mod de;

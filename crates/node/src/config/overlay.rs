@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use certfleet_core::names::{NodeName, NodePattern};
 
-use super::de::{At, read};
+use super::at::At;
+use super::de::read;
 use super::error::Fault;
 use super::local::Local;
 use super::nearest::advice;

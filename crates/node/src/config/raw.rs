@@ -12,7 +12,7 @@ use certfleet_core::spec::{KeyType, OnFailure, Role};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::de::{At, Many};
+use super::at::{At, Many};
 use super::secrets::SecretSource;
 use super::settings::{LogFormat, LogLevel};
 

@@ -1,7 +1,7 @@
 //! `store`: whether this version has the engine, said where it stands. What comes after the scheme is the engine's own business and is read
 //! again when the store is opened.
 
-use super::de::At;
+use super::at::At;
 use super::error::Fault;
 use super::nearest::nearest;
 use super::raw::Store;

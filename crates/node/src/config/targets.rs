@@ -3,7 +3,8 @@
 use certfleet_core::names::TargetName;
 use certfleet_deploy::TargetConfig;
 
-use super::de::{self, At, read};
+use super::at::At;
+use super::de::{self, read};
 use super::error::Fault;
 use super::tree::{Entry, Node};
 
