@@ -57,7 +57,7 @@ impl Directory {
     /// Cleans every key.
     pub(super) fn sweep(&self) -> Result<(), StoreError> {
         let now = self.clock()?;
-        self.each_key(&mut |place, found| {
+        self.each_key("", &mut |place, found| {
             let Found::Key(key) = found else { return Ok(()) };
             let dir = self.key_dir(place);
             if let Ok(entries) = Entries::of(&dir) {

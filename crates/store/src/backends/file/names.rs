@@ -64,7 +64,7 @@ impl DirName {
         }
         let key = decoded(name).and_then(|key| key.parse::<Key>().ok());
         // One key has one name: what encodes otherwise was not written by us.
-        key.filter(|key| Place::of(key).name == name).map_or(Self::Foreign, Self::Key)
+        key.filter(|key| name.len() <= NAME_BYTES_MAX && encoded(key) == name).map_or(Self::Foreign, Self::Key)
     }
 }
 

@@ -24,7 +24,7 @@ impl Directory {
     pub(super) fn list(&self, prefix: &str) -> Result<Listing, StoreError> {
         self.still_there()?;
         let mut listing = Listing::default();
-        self.each_key(&mut |place, found| match found {
+        self.each_key(prefix, &mut |place, found| match found {
             Found::Key(key) if key.is_under(prefix) => self.list_key(&key, place, &mut listing),
             Found::Foreign(path) if prefix.is_empty() => {
                 listing.unreadable.push((self.as_key(&path), "nothing that certfleet wrote; remove it if nobody needs it".into()));
@@ -55,23 +55,24 @@ impl Directory {
         Ok(())
     }
 
-    /// Calls `visit` for every directory that may hold a key, in no order, and for what is foreign.
-    pub(super) fn each_key(&self, visit: &mut dyn FnMut(&Place, Found) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    /// Calls `visit` for every directory that may hold a key below `prefix`, in no order, and for what is foreign.
+    pub(super) fn each_key(&self, prefix: &str, visit: &mut dyn FnMut(&Place, Found) -> Result<(), StoreError>) -> Result<(), StoreError> {
         for shard in self.shards()? {
-            self.each_key_of(&shard, visit)?;
+            self.each_key_of(&shard, prefix, visit)?;
         }
         Ok(())
     }
 
     /// The names in the data directory.
     pub(super) fn shards(&self) -> Result<Vec<String>, StoreError> {
-        names_in(&self.data_dir())
+        Ok(names_in(&self.data_dir())?.into_iter().map(|(name, _)| name).collect())
     }
 
     /// As [`Directory::each_key`], in one shard.
     pub(super) fn each_key_of(
         &self,
         shard: &str,
+        prefix: &str,
         visit: &mut dyn FnMut(&Place, Found) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let dir = self.data_dir().join(shard);
@@ -79,9 +80,13 @@ impl Directory {
         if !is_shard(shard) || !dir.is_dir() {
             return visit(&place, Found::Foreign(dir));
         }
-        for name in names_in(&dir)? {
+        for (name, is_dir) in names_in(&dir)? {
+            // Most of a large store ends here, before anything is hashed or opened.
+            if matches!(DirName::parse(&name), DirName::Key(key) if !key.is_under(prefix)) {
+                continue;
+            }
             place.name = name;
-            match self.key_of(&place)? {
+            match self.key_of(&place, is_dir)? {
                 Some(found) => visit(&place, found)?,
                 None => continue,
             }
@@ -90,7 +95,7 @@ impl Directory {
     }
 
     /// Which key a directory is for; `None` if it is only just being made.
-    pub(super) fn key_of(&self, place: &Place) -> Result<Option<Found>, StoreError> {
+    pub(super) fn key_of(&self, place: &Place, is_dir: bool) -> Result<Option<Found>, StoreError> {
         let dir = self.key_dir(place);
         let key = match DirName::parse(&place.name) {
             DirName::Key(key) => Some(key),
@@ -104,7 +109,7 @@ impl Directory {
         };
         let ours = key.filter(|key| {
             let right = Place::of(key);
-            right.shard == place.shard && right.name == place.name && dir.is_dir()
+            is_dir && right.shard == place.shard && right.name == place.name
         });
         Ok(Some(ours.map_or_else(|| Found::Foreign(dir), Found::Key)))
     }
@@ -125,11 +130,15 @@ pub(super) enum Found {
     Foreign(PathBuf),
 }
 
-fn names_in(dir: &Path) -> Result<Vec<String>, StoreError> {
+/// Names, and whether they are directories.
+fn names_in(dir: &Path) -> Result<Vec<(String, bool)>, StoreError> {
     let entries = match fs::read_dir(dir) {
         Err(e) => return Err(fault("list", dir, &e)),
         Ok(entries) => entries,
     };
-    let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
-    names.collect::<Result<_, _>>().map_err(|e| fault("list", dir, &e))
+    let names = entries.map(|entry| {
+        let entry = entry?;
+        Ok((entry.file_name().to_string_lossy().into_owned(), entry.file_type()?.is_dir()))
+    });
+    names.collect::<std::io::Result<_>>().map_err(|e| fault("list", dir, &e))
 }

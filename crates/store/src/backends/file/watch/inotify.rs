@@ -114,7 +114,7 @@ impl Notices {
 
     /// Keys that were made before their shard was watched.
     fn tell_all_of(&self, shard: &str, feed: &WatchFeed) {
-        let told = self.directory.each_key_of(shard, &mut |_, found| {
+        let told = self.directory.each_key_of(shard, "", &mut |_, found| {
             if let Found::Key(key) = found {
                 feed.changed(&key);
             }

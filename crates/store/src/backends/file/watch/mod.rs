@@ -68,7 +68,8 @@ impl Looker {
 /// The key of a directory's name; `None` for what is foreign or only just being made.
 fn key_named(directory: &Directory, shard: &str, name: &str) -> Option<Key> {
     let place = Place { shard: shard.to_owned(), name: name.to_owned(), hashed: false };
-    match directory.key_of(&place) {
+    let is_dir = directory.key_dir(&place).is_dir();
+    match directory.key_of(&place, is_dir) {
         Ok(Some(Found::Key(key))) => Some(key),
         _ => None,
     }
