@@ -15,8 +15,10 @@ use rustix::process::Signal;
 
 use crate::process::{Process, eventually, installed};
 
-/// How long nginx may take to start.
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// How long nginx may take to start, and old workers to end.
+const LIMIT: Duration = Duration::from_secs(20);
+/// How many workers it has.
+const WORKERS: usize = 2;
 
 /// A TLS `server` block.
 #[derive(Debug, Clone)]
@@ -82,7 +84,7 @@ impl Nginx {
         let pid = process.id().to_string();
         let pid_file = self.dir.join("nginx.pid");
         let started = || async { fs::read_to_string(&pid_file).ok().filter(|text| text.trim() == pid) };
-        eventually("nginx writes its pid file", START_LIMIT, started).await;
+        eventually("nginx writes its pid file", LIMIT, started).await;
         Ok(())
     }
 
@@ -110,6 +112,17 @@ impl Nginx {
     pub fn reloads(&self) -> usize {
         // Each is logged twice: that the signal came ("…, reconfiguring"), and that it is obeyed.
         self.error_log().lines().filter(|line| line.ends_with(": reconfiguring")).count()
+    }
+
+    /// Waits until no worker of an earlier configuration is left. (For a moment after a reload they still take connections.)
+    pub async fn settled(&self) {
+        let gone = || async {
+            let log = self.error_log();
+            let count = |sign: &str| log.lines().filter(|line| line.contains(sign)).count();
+            // Not from the number of reloads: one that nginx refuses starts no workers.
+            (count("start worker process ") == WORKERS + count("exited with code")).then_some(())
+        };
+        eventually("old workers of nginx end", LIMIT, gone).await;
     }
 
     /// `nginx -t`: whether the configuration is good.
@@ -147,7 +160,7 @@ impl Drop for Nginx {
 fn configuration(dir: &Path, setup: &Setup) -> String {
     let dir = dir.display();
     let mut text = format!(
-        "daemon off;\nworker_processes 2;\npid {dir}/nginx.pid;\nerror_log {dir}/logs/error.log notice;\nevents {{ worker_connections 256; }}\n\
+        "daemon off;\nworker_processes {WORKERS};\npid {dir}/nginx.pid;\nerror_log {dir}/logs/error.log notice;\nevents {{ worker_connections 256; }}\n\
          http {{\n  access_log off;\n  server_tokens off;\n  client_body_temp_path {dir}/tmp/body;\n  proxy_temp_path {dir}/tmp/proxy;\n  \
          fastcgi_temp_path {dir}/tmp/fastcgi;\n  uwsgi_temp_path {dir}/tmp/uwsgi;\n  scgi_temp_path {dir}/tmp/scgi;\n  \
          include {dir}/conf.d/*.conf;\n{}\n",

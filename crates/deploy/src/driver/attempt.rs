@@ -102,6 +102,21 @@ impl<B: Backend> Driver<B> {
         self.tell(jobs, failed).await.into_iter().find_map(Result::err)
     }
 
+    /// A reload may be no more than a signal, which a busy server obeys late: it may have read files that were put back since, and refused
+    /// the whole. So whenever files were put back soon after an activation, one more follows when all files are right.
+    pub(super) async fn tell_again(&self, jobs: &mut [Job<'_>], indices: &[usize]) {
+        let activated: Vec<usize> = indices.iter().copied().filter(|index| jobs[*index].is_activated()).collect();
+        let group = if activated.is_empty() { indices } else { &activated };
+        let results = self.tell(jobs, group).await;
+        for index in &activated {
+            jobs[*index].activations += 1;
+        }
+        // Whether it is served is looked at after this; that is what counts.
+        if let Some(problem) = results.into_iter().find_map(Result::err) {
+            tracing::warn!(target = %self.name, error = problem, "a second activation after files were put back failed");
+        }
+    }
+
     async fn put_back(&self, jobs: &mut [Job<'_>], group: &[usize], problem: &str) {
         for index in group {
             let files = jobs[*index].files.clone();

@@ -32,6 +32,8 @@ use crate::verify::{Seen, Verify};
 const SETTLE_MS_MAX: u64 = 5_000;
 /// How often it is looked for meanwhile.
 const LOOK_EVERY_MS: u64 = 50;
+/// How often in a row it must be seen after an activation.
+const LOOKS_AFTER_ACTIVATION: u32 = 3;
 
 /// What a kind adds to the driver.
 #[async_trait]
@@ -81,6 +83,14 @@ impl Job<'_> {
     fn has_failed(&self) -> bool {
         matches!(self.result, Some(Err(_)))
     }
+
+    fn is_activated(&self) -> bool {
+        self.result == Some(Ok(Activation::Done))
+    }
+
+    fn looks_wanted(&self) -> u32 {
+        if self.is_activated() { LOOKS_AFTER_ACTIVATION } else { 1 }
+    }
 }
 
 /// A target of some kind.
@@ -90,12 +100,13 @@ pub(crate) struct Driver<B> {
     backend: B,
     verify: Verify,
     grace: Duration,
-    one_at_a_time: Mutex<()>,
+    /// One at a time; holds when the last activation has settled.
+    turn: Mutex<Option<Instant>>,
 }
 
 impl<B: Backend> Driver<B> {
     pub fn new(name: TargetName, backend: B, common: &Common) -> Self {
-        Self { name, backend, verify: common.verify.clone(), grace: common.grace, one_at_a_time: Mutex::new(()) }
+        Self { name, backend, verify: common.verify.clone(), grace: common.grace, turn: Mutex::new(None) }
     }
 
     fn jobs<'a>(&self, batch: &'a [Material]) -> Vec<Job<'a>> {
@@ -149,19 +160,36 @@ impl<B: Backend> Driver<B> {
         }
     }
 
-    /// Looks at all jobs that did not fail. Those that were just activated are looked at again until they are seen or their time is over.
-    async fn look(&self, jobs: &[Job<'_>], patient: bool) -> Vec<Seen> {
-        let end = Instant::now() + Duration::from_millis(SETTLE_MS_MAX);
+    async fn install_and_look(&self, jobs: &mut [Job<'_>], indices: Vec<usize>, settled: &mut Option<Instant>) -> Vec<Seen> {
+        self.install(jobs, indices.clone()).await;
+        let recent = jobs.iter().any(Job::is_activated) || settled.is_some_and(|end| Instant::now() < end);
+        if recent && indices.iter().any(|index| jobs[*index].has_failed()) {
+            self.tell_again(jobs, &indices).await;
+        }
+        if jobs.iter().any(Job::is_activated) {
+            *settled = Some(Instant::now() + Duration::from_millis(SETTLE_MS_MAX));
+        }
+        self.look(jobs, *settled).await
+    }
+
+    /// Looks at all jobs that did not fail. Until `settled`, something else being served is only "not yet"; and one that was just activated
+    /// must be seen several times, since an old worker of the server may take connections for a moment longer.
+    async fn look(&self, jobs: &[Job<'_>], settled: Option<Instant>) -> Vec<Seen> {
         let mut seen = vec![Seen::NotAsked(String::new()); jobs.len()];
+        let mut in_a_row = vec![0; jobs.len()];
         let mut open: Vec<usize> = (0..jobs.len()).filter(|index| !jobs[*index].has_failed()).collect();
         loop {
             let batch: Vec<&Material> = open.iter().map(|index| jobs[*index].material).collect();
             for (index, sight) in open.iter().zip(self.verify.look(&batch).await) {
+                in_a_row[*index] = if sight == Seen::Served { in_a_row[*index] + 1 } else { 0 };
                 seen[*index] = sight;
             }
-            open.retain(|index| patient && seen[*index] > Seen::Served && jobs[*index].result == Some(Ok(Activation::Done)));
-            open.retain(|index| matches!(seen[*index], Seen::Other(_) | Seen::Trouble(_)));
-            if open.is_empty() || Instant::now() >= end {
+            open.retain(|index| match seen[*index] {
+                Seen::Served => in_a_row[*index] < jobs[*index].looks_wanted(),
+                Seen::NotAsked(_) | Seen::NotRunning(_) => false,
+                Seen::Trouble(_) | Seen::Other(_) => true,
+            });
+            if open.is_empty() || settled.is_none_or(|end| Instant::now() >= end) {
                 return seen;
             }
             tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
@@ -208,11 +236,10 @@ impl<B: Backend> Target for Driver<B> {
     }
 
     async fn converge(&self, batch: &[Material]) -> Vec<Outcome> {
-        let _turn = self.one_at_a_time.lock().await;
+        let mut settled = self.turn.lock().await;
         let mut jobs = self.jobs(batch);
         let unfinished = self.unfinished(&mut jobs).await;
-        self.install(&mut jobs, unfinished).await;
-        let mut seen = self.look(&jobs, true).await;
+        let mut seen = self.install_and_look(&mut jobs, unfinished, &mut settled).await;
         // Right on disk, and yet something else is served: a reload was lost (a crash, a server that was starting). Tell it again, once.
         let missed = |(index, job): (usize, &Job<'_>)| {
             let lost = job.activations == 0 && job.result == Some(Ok(Activation::Nothing)) && matches!(seen[index], Seen::Other(_));
@@ -220,24 +247,23 @@ impl<B: Backend> Target for Driver<B> {
         };
         let missed: Vec<usize> = jobs.iter().enumerate().filter_map(missed).collect();
         if !missed.is_empty() {
-            self.install(&mut jobs, missed).await;
-            seen = self.look(&jobs, true).await;
+            seen = self.install_and_look(&mut jobs, missed, &mut settled).await;
         }
         jobs.into_iter().zip(seen).map(|(job, seen)| self.outcome(job, seen)).collect()
     }
 
     async fn verify(&self, batch: &[Material]) -> Vec<Outcome> {
-        let _turn = self.one_at_a_time.lock().await;
+        let settled = self.turn.lock().await;
         let mut jobs = self.jobs(batch);
         for index in self.unfinished(&mut jobs).await {
             jobs[index].result = Some(Err(format!("{} is not as it should be, or not taken up yet", jobs[index].files[0].path.display())));
         }
-        let seen = self.look(&jobs, false).await;
+        let seen = self.look(&jobs, *settled).await;
         jobs.into_iter().zip(seen).map(|(job, seen)| self.outcome(job, seen)).collect()
     }
 
     async fn stand_in(&self, cert: &CertName, node: &NodeName, names: &[Identifier]) -> Result<bool, DeployError> {
-        let _turn = self.one_at_a_time.lock().await;
+        let _turn = self.turn.lock().await;
         let (chain, key) = stand_in::make(cert, names)?;
         let files = self.backend.files(cert, node, Pem { chain: &chain, key: &key });
         blocking(move || {

@@ -61,6 +61,10 @@ impl Rig for FilesRig {
         self.nginx.stop();
     }
 
+    async fn settled(&self) {
+        self.nginx.settled().await;
+    }
+
     fn reloads(&self) -> usize {
         self.nginx.reloads()
     }
@@ -107,6 +111,35 @@ async fn mode_owner_and_group_are_as_configured() {
     }
     assert!(build(&table("0600")).converge(&batch).await[0].changed, "another mode is another file");
     assert_eq!(fs::metadata(dir.join("privkey.pem")).expect("written").permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_calls_at_once_take_turns() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let certs = home.path().display();
+    // The check fails if another one is under way.
+    let check = format!("mkdir {certs}/busy && sleep 0.3 && rmdir {certs}/busy");
+    let target = build(&format!("kind = \"files\"\ncombined = \"{certs}/{{name}}.pem\"\ncheck = [\"sh\", \"-c\", \"{check}\"]\n"));
+    let ca = Ca::new();
+    let (first, second) = ([ca.issue(&name(0), 1)], [ca.issue(&name(1), 1)]);
+    let (one, two) = tokio::join!(target.converge(&first), target.converge(&second));
+    assert_eq!((one[0].state, two[0].state), (State::Installed, State::Installed), "{one:?} {two:?}");
+}
+
+#[tokio::test]
+async fn a_reload_follows_when_files_were_put_back_after_one() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let (certs, runs) = (home.path().display(), home.path().join("runs"));
+    // Refuses the second certificate, and whatever is installed together with it.
+    let check = format!("! test -e {certs}/{}.pem", name(1));
+    let reload = format!("test -e {certs}/{}.pem && echo bad >> {1} || echo good >> {1}", name(1), runs.display());
+    let command = |script: &str| format!("[\"sh\", \"-c\", \"{script}\"]");
+    let table =
+        format!("kind = \"files\"\ncombined = \"{certs}/{{name}}.pem\"\ncheck = {}\nreload = {}\n", command(&check), command(&reload));
+    let ca = Ca::new();
+    let outcomes = build(&table).converge(&[ca.issue(&name(0), 1), ca.issue(&name(1), 1)]).await;
+    assert_eq!((outcomes[0].state, outcomes[0].activations, outcomes[1].state), (State::Installed, 2, State::Failed));
+    assert_eq!(fs::read_to_string(runs).expect("it ran"), "good\ngood\n");
 }
 
 #[tokio::test]

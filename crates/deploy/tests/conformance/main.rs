@@ -43,7 +43,7 @@ macro_rules! conforms_in_all {
             keys_are_private_whatever_the_umask_is,
             a_missing_directory_is_named,
             another_certificate_is_not_taken_for_the_wanted_one,
-            two_calls_at_once_take_turns,
+            two_calls_at_once_both_arrive,
         );
     };
 }

@@ -63,6 +63,10 @@ impl Rig for NginxRig {
         self.nginx.stop();
     }
 
+    async fn settled(&self) {
+        self.nginx.settled().await;
+    }
+
     fn reloads(&self) -> usize {
         self.nginx.reloads()
     }
@@ -79,6 +83,7 @@ async fn a_broken_configuration_puts_the_old_files_back() {
     rig.start().await;
     let (old, new) = (ca.issue(&name(0), 1), ca.issue(&name(0), 2));
     assert_eq!(target.converge(std::slice::from_ref(&old)).await[0].state, State::Verified);
+    rig.settled().await;
     fs::write(rig.nginx.include_dir().join("broken.conf"), "no_such_directive on;\n").expect("written");
 
     let outcome = target.converge(std::slice::from_ref(&new)).await.remove(0);

@@ -30,6 +30,8 @@ pub trait Rig: Sized {
     async fn start(&mut self);
     /// Stops it.
     fn stop(&mut self);
+    /// Waits until nothing of an earlier reload serves any more.
+    async fn settled(&self) {}
     /// How often it was reloaded since it started.
     fn reloads(&self) -> usize;
     /// How many reloads one change may take.

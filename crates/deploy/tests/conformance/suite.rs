@@ -41,6 +41,7 @@ async fn with_installed<R: Rig>(rig: R, material: &Material) -> R {
     let rig = started(rig).await;
     let outcome = rig.target().converge(from_ref(material)).await.remove(0);
     assert_eq!(outcome.state, State::Verified, "{outcome:?}");
+    rig.settled().await;
     rig
 }
 
@@ -79,6 +80,7 @@ pub async fn what_is_installed_is_seen_served<R: Rig>(rig: R) {
     let outcome = rig.target().converge(from_ref(&material)).await.remove(0);
     assert_eq!((outcome.state, outcome.reason, outcome.changed, outcome.activations), (State::Verified, None, true, 1));
     assert_eq!((outcome.cert, outcome.generation), (material.cert.clone(), material.generation));
+    rig.settled().await;
     assert_eq!(served(rig.address(), &name(0), ca.roots()).await, Ok(material.leaf.fingerprint));
     assert_eq!(beside(&rig.key_file(&material.cert)), Vec::<PathBuf>::new());
 }
@@ -102,6 +104,7 @@ pub async fn a_renewal_loses_no_connection<R: Rig>(rig: R) {
     let traffic = Traffic::start(3, rig.address(), &name(0), ca.roots());
     traffic.more(REQUESTS).await;
     let outcome = rig.target().converge(from_ref(&new)).await.remove(0);
+    rig.settled().await;
     traffic.more(REQUESTS).await;
     let (requests, seen) = traffic.end().await;
     assert_eq!(outcome.state, State::Verified, "{outcome:?}");
@@ -146,6 +149,7 @@ pub async fn one_bad_certificate_does_not_keep_the_others_out<R: Rig>(rig: R) {
         let wanted = if n == 3 { State::Failed } else { State::Verified };
         assert_eq!(outcome.state, wanted, "{n}: {outcome:?}");
     }
+    rig.settled().await;
     // The tool's own words: nginx says "key values mismatch", HAProxy "inconsistencies between private key and certificate".
     assert!(reason(&outcomes[3]).contains("mismatch") || reason(&outcomes[3]).contains("inconsistencies"), "{:?}", outcomes[3]);
     assert_eq!(served(rig.address(), &name(3), ca.roots()).await.as_ref(), Ok(&old.leaf.fingerprint));
@@ -246,7 +250,7 @@ pub async fn another_certificate_is_not_taken_for_the_wanted_one<R: Rig>(rig: R)
     assert!(told.iter().all(|part| reason(&outcome).contains(part)), "{outcome:?}");
 }
 
-pub async fn two_calls_at_once_take_turns<R: Rig>(rig: R) {
+pub async fn two_calls_at_once_both_arrive<R: Rig>(rig: R) {
     let ca = Ca::new();
     let rig = started(rig).await;
     let target = rig.target();
