@@ -87,7 +87,9 @@ pub async fn init(
     let known = Identity::load(&settings.state)?;
     let fleet = read::<FleetRecord>(store, &RecordKey::Fleet).await?;
     let identity = match (&known, &fleet) {
-        (Some(identity), Some((fleet, _))) if fleet.id != identity.fleet => return Err(other_fleet(&settings.state, identity, fleet).into()),
+        (Some(identity), Some((fleet, _))) if fleet.id != identity.fleet => {
+            return Err(other_fleet(&settings.state, identity, fleet).into());
+        }
         (None, Some((fleet, _))) => {
             return refused(
                 format!("the store already holds fleet {} ({})", fleet.name, fleet.id),
@@ -199,10 +201,11 @@ pub struct Invitation {
 /// Makes a token. The store must hold the fleet, and this machine must be in it.
 pub async fn invite(store: &dyn Store, identity: &Identity, invitation: &Invitation, now: Timestamp) -> Result<Token, MembershipError> {
     let fleet = our_fleet(store, identity).await?;
-    if let (true, false, Ok(node)) = (invitation.node.is_exact(), invitation.replace, invitation.node.as_str().parse::<NodeName>()) {
-        if read::<NodeRecord>(store, &RecordKey::Node(node.clone())).await?.is_some() {
-            return refused(format!("the fleet has a node {node} already"), "for a machine that was rebuilt, add `--replace`");
-        }
+    let only = invitation.node.is_exact().then(|| invitation.node.as_str().parse::<NodeName>().ok()).flatten();
+    if let Some(node) = only.filter(|_| !invitation.replace)
+        && read::<NodeRecord>(store, &RecordKey::Node(node.clone())).await?.is_some()
+    {
+        return refused(format!("the fleet has a node {node} already"), "for a machine that was rebuilt, add `--replace`");
     }
     Ok(Token {
         id: random_hex(16)?,
@@ -276,8 +279,7 @@ pub async fn join(
 }
 
 fn joining_name(settings: &Settings, token: &Token, node: Option<&NodeName>) -> Result<NodeName, MembershipError> {
-    let exact = token.node.is_exact().then(|| token.node.as_str().parse().ok()).flatten();
-    let name = node.cloned().or(exact).unwrap_or_else(|| settings.node.clone());
+    let name = node.cloned().or_else(|| token.only_node()).unwrap_or_else(|| settings.node.clone());
     if token.admits(&name) {
         return Ok(name);
     }
@@ -292,12 +294,16 @@ async fn check_token(store: &dyn Store, token: &Token, node: &NodeName, now: Tim
         return refused(format!("the token invites {}, not {node}", token.node), "ask for one of this node's own");
     }
     let members = store.list("nodes").await?;
-    let used = members.entries.iter().filter(|(_, stored)| {
-        stored.envelope.record::<NodeRecord>().is_ok_and(|record| record.invitation.as_deref() == Some(&token.id))
-    });
+    let used = members
+        .entries
+        .iter()
+        .filter(|(_, stored)| stored.envelope.record::<NodeRecord>().is_ok_and(|record| record.invitation.as_deref() == Some(&token.id)));
     let used = used.count();
     if used >= token.uses as usize {
-        return refused(format!("the token is used up: it was for {} node(s)", token.uses), format!("ask for a new one: `certfleet invite {node}`"));
+        return refused(
+            format!("the token is used up: it was for {} node(s)", token.uses),
+            format!("ask for a new one: `certfleet invite {node}`"),
+        );
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certfleet_acme::AccountKey;
-use certfleet_core::decide::{Plan, decide, go_back, request_renewal, resume_rollout};
+use certfleet_core::decide::{Plan, go_back, request_renewal, resume_rollout};
 use certfleet_core::envelope::Expect;
 use certfleet_core::key::RecordKey;
 use certfleet_core::names::{CertName, Generation, NodeName};
@@ -88,11 +88,7 @@ impl Machine {
     }
 
     /// As [`Self::load`], of a configuration that was read before.
-    pub fn of(
-        configuration: &config::Configuration,
-        config: &Path,
-        node: Option<&NodeName>,
-    ) -> Result<Self, OperatorError> {
+    pub fn of(configuration: &config::Configuration, config: &Path, node: Option<&NodeName>) -> Result<Self, OperatorError> {
         let Some(first) = node.cloned().map_or_else(usual_name, |node| Ok(Some(node)))? else {
             return refused("this machine's host name is no node name", format!("say `--node NAME`, or set ${NODE_VARIABLE}"));
         };
@@ -152,7 +148,10 @@ impl Machine {
             }
             Err(error) => {
                 let status = self.status_from_store().await?;
-                Ok((status, Some(format!("{}; this is what the store says, and who is live is judged by time stamps", self.unasked(&error)))))
+                Ok((
+                    status,
+                    Some(format!("{}; this is what the store says, and who is live is judged by time stamps", self.unasked(&error))),
+                ))
             }
         }
     }
@@ -169,15 +168,17 @@ impl Machine {
         let (store, identity) = self.fleet_store().await?;
         let now = Now { wall: Timestamp::now(), mono: LATE };
         let view = view_from_store(store.as_ref(), &self.settings, &identity, now).await?;
-        let plan: Plan = Plan { actions: Vec::new(), troubles: Default::default(), ..decide(&view, now, 0) };
-        Ok(status(&view, &plan, store.kind(), now))
+        // Nobody carries out a plan here, so there is none to tell of.
+        Ok(status(&view, &Plan::default(), store.kind(), now))
     }
 }
 
 /// The name this machine goes by before it joins: `$CERTFLEET_NODE`, for several nodes on one machine, else the host's.
 fn usual_name() -> Result<Option<NodeName>, OperatorError> {
     match std::env::var(NODE_VARIABLE) {
-        Ok(name) if !name.is_empty() => name.parse().map(Some).or_else(|e| refused(format!("${NODE_VARIABLE}: {e}"), "correct or unset it")),
+        Ok(name) if !name.is_empty() => {
+            name.parse().map(Some).or_else(|e| refused(format!("${NODE_VARIABLE}: {e}"), "correct or unset it"))
+        }
         _ => Ok(host_name()),
     }
 }
@@ -234,10 +235,9 @@ async fn no_record(store: &dyn Store, cert: &CertName) -> Result<Refusal, Operat
     let names: Vec<String> = listing.entries.iter().filter_map(|(key, _)| key.as_str().strip_prefix("certs/").map(str::to_owned)).collect();
     let nearest = names.iter().max_by(|a, b| strsim::jaro_winkler(a, cert.as_str()).total_cmp(&strsim::jaro_winkler(b, cert.as_str())));
     Ok(match nearest {
-        Some(nearest) => Refusal::new(
-            format!("the fleet has no certificate {cert}"),
-            format!("did you mean {nearest}? `certfleet status` lists them"),
-        ),
+        Some(nearest) => {
+            Refusal::new(format!("the fleet has no certificate {cert}"), format!("did you mean {nearest}? `certfleet status` lists them"))
+        }
         None => Refusal::new(
             format!("the fleet has no certificate {cert} yet"),
             "it gets one soon after a node runs with it in its configuration; `certfleet status` says how far it is",
@@ -284,10 +284,12 @@ pub async fn rollout_back(machine: &Machine, cert: &CertName, to: Option<Generat
             format!("the store holds {}; `certfleet history {cert}` lists what was issued", known.join(", ")),
         );
     };
-    let leaf =
-        Leaf::from_pem(&version.chain).map_err(|e| {
-            Refusal::new(format!("versions/{cert}/{} in the store cannot be used: {e}", version.generation), "choose another generation with `--to N`")
-        })?;
+    let leaf = Leaf::from_pem(&version.chain).map_err(|e| {
+        Refusal::new(
+            format!("versions/{cert}/{} in the store cannot be used: {e}", version.generation),
+            "choose another generation with `--to N`",
+        )
+    })?;
     if leaf.not_after <= now.wall {
         return refused(
             format!("generation {} of {cert} expired at {}", version.generation, leaf.not_after),

@@ -41,9 +41,10 @@ impl OperatorError {
 /// A key that cannot be the account key.
 pub(crate) fn unusable_key(error: KeyError) -> Refusal {
     match error {
-        KeyError::Unreadable(why) => {
-            Refusal::new(format!("this is no private key: {why}"), "give a PEM file with a block `PRIVATE KEY` (PKCS#8) or `EC PRIVATE KEY`")
-        }
+        KeyError::Unreadable(why) => Refusal::new(
+            format!("this is no private key: {why}"),
+            "give a PEM file with a block `PRIVATE KEY` (PKCS#8) or `EC PRIVATE KEY`",
+        ),
         KeyError::WrongKind(kind) => Refusal::new(
             format!("this is an {kind} key, and account keys are ECDSA P-256 here"),
             "make a new account, or roll the old account's key over to P-256 with the client that has it",
@@ -59,7 +60,9 @@ fn open_refusal(error: &OpenError) -> Refusal {
             format!("the store at {} has layout {found}, this version knows {known}", path.display()),
             "upgrade certfleet on this node",
         ),
-        OpenError::UnknownScheme { .. } | OpenError::BadUrl { .. } => Refusal::new(error.to_string(), "correct `fleet.store` in the configuration"),
+        OpenError::UnknownScheme { .. } | OpenError::BadUrl { .. } => {
+            Refusal::new(error.to_string(), "correct `fleet.store` in the configuration")
+        }
         OpenError::Store(error) => store_refusal(error),
     }
 }
@@ -67,7 +70,9 @@ fn open_refusal(error: &OpenError) -> Refusal {
 fn store_refusal(error: &StoreError) -> Refusal {
     match error {
         StoreError::NeedsOperator { what, remedy } => Refusal::new(what, remedy),
-        StoreError::Away { .. } => Refusal::new(error.to_string(), "see that it is there and that this user may read and write it; then try again"),
+        StoreError::Away { .. } => {
+            Refusal::new(error.to_string(), "see that it is there and that this user may read and write it; then try again")
+        }
         StoreError::Corrupt { .. } => Refusal::new(error.to_string(), "restore that value from a backup, or move it out of the way"),
         StoreError::NotDurable { .. } => Refusal::new(error.to_string(), "look at the disk under the store, then give the command again"),
         StoreError::Unfit { .. } => Refusal::new(error.to_string(), "make what it holds smaller"),
@@ -82,7 +87,9 @@ fn membership_refusal(error: &MembershipError) -> Refusal {
             Refusal::new(error.to_string(), "run this command as root, or as the user of `certfleet run`")
         }
         MembershipError::Disk(_) => Refusal::new(error.to_string(), "look at that file and at the space on its disk"),
-        MembershipError::Record(..) => Refusal::new(error.to_string(), "upgrade certfleet on this node, or restore that value from a backup"),
+        MembershipError::Record(..) => {
+            Refusal::new(error.to_string(), "upgrade certfleet on this node, or restore that value from a backup")
+        }
         MembershipError::Wrap(_) | MembershipError::Random(_) => Refusal::new(error.to_string(), "try again"),
     }
 }

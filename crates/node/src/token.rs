@@ -10,7 +10,7 @@ use certfleet_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Every token begins with this.
-const PREFIX: &str = "cf1.";
+pub const PREFIX: &str = "cf1.";
 /// Longest token, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
@@ -39,7 +39,7 @@ pub struct Token {
 /// Text that is not a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this is not a certfleet token ({0}); a token is the one line that `certfleet invite NODE` prints, or the file it wrote")]
-pub struct TokenError(&'static str);
+pub struct TokenError(pub &'static str);
 
 impl Token {
     /// The line that is handed over.
@@ -57,6 +57,11 @@ impl Token {
         let body = text.strip_prefix(PREFIX).ok_or(TokenError("it does not begin with `cf1.`"))?;
         let json = from_base64url(body).map_err(|_| TokenError("it was cut off or changed on its way"))?;
         serde_json::from_slice(&json).map_err(|_| TokenError("it was cut off or changed on its way"))
+    }
+
+    /// The node it is for, if it names exactly one.
+    pub fn only_node(&self) -> Option<NodeName> {
+        self.node.is_exact().then(|| self.node.as_str().parse().ok()).flatten()
     }
 
     /// Whether `node` may join with it.

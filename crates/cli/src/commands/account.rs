@@ -1,0 +1,130 @@
+//! `account`: the key that the fleet's ACME accounts share.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use certfleet_node::operator::{Machine, account_export, account_import, account_show};
+use certfleet_node::records::{AccountKeyRecord, AccountRecord};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{block_on, read_text};
+use crate::failure::Failure;
+use crate::tables::Columns;
+use crate::{out, spans};
+
+/// The version of the JSON document's form.
+const SCHEMA: u32 = 1;
+/// Longest key file, in bytes.
+const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// For the operator alone.
+const KEY_FILE_MODE: u32 = 0o600;
+
+/// Shows, exports or imports the fleet's ACME account key.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  certfleet account show\n  certfleet account export --out account.pem\n  certfleet account import account.pem"
+)]
+pub struct Account {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Shows the key's thumbprint and the accounts it is registered as
+    #[command(after_help = "Example:\n  certfleet account show --json | jq -r .key.thumbprint")]
+    Show {
+        /// As JSON; docs/commands.md has the fields
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the private key (PKCS#8, PEM)
+    #[command(after_help = "Example:\n  certfleet account export --out account.pem")]
+    Export {
+        /// Write it there (0600) instead; an existing file is not touched
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Makes an existing ECDSA P-256 key the fleet's
+    #[command(after_help = "Example:\n  certfleet account import account.pem")]
+    Import {
+        /// The key in PEM, `-` for stdin
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// In place of another key that is in use
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+impl Account {
+    /// Reads or writes the key in the store.
+    pub fn run(self, config: &Path) -> Result<(), Failure> {
+        let machine = Machine::load(config, None)?;
+        match self.what {
+            What::Show { json } => show(&machine, json),
+            What::Export { out } => export(&machine, out.as_deref()),
+            What::Import { file, replace } => import(&machine, &file, replace),
+        }
+    }
+}
+
+fn show(machine: &Machine, json: bool) -> Result<(), Failure> {
+    let (key, accounts) = block_on(async { Ok(account_show(machine).await?) })?;
+    if json {
+        let accounts: Vec<Value> = accounts.iter().map(account_json).collect();
+        let key = key.map(|key| json!({ "thumbprint": key.thumbprint, "created_at": key.created_at }));
+        return out::data(&format!("{:#}\n", json!({ "schema": SCHEMA, "key": key, "accounts": accounts })));
+    }
+    match &key {
+        Some(key) => out::data(&text(key, &accounts)),
+        None => {
+            out::talk("the fleet has no account key yet: a node with the role `issue` makes one when it runs");
+            Ok(())
+        }
+    }
+}
+
+fn account_json(account: &AccountRecord) -> Value {
+    json!({
+        "issuer": account.issuer, "directory": account.directory, "url": account.url,
+        "thumbprint": account.thumbprint, "registered_at": account.registered_at,
+    })
+}
+
+fn text(key: &AccountKeyRecord, accounts: &[AccountRecord]) -> String {
+    let head = format!("account key, thumbprint {}, since {}\n", key.thumbprint, spans::moment(key.created_at));
+    if accounts.is_empty() {
+        return head + "not registered anywhere yet\n";
+    }
+    let mut columns = Columns::new(["ISSUER", "ACCOUNT", "REGISTERED"]);
+    for account in accounts {
+        let stale = if account.thumbprint == key.thumbprint { "" } else { " (with an older key)" };
+        columns.row([account.issuer.to_string(), account.url.clone(), spans::moment(account.registered_at) + stale]);
+    }
+    format!("{head}\n{}", columns.print(out::stdout_columns()))
+}
+
+fn export(machine: &Machine, to: Option<&Path>) -> Result<(), Failure> {
+    let key = block_on(async { Ok(account_export(machine).await?) })?;
+    let Some(path) = to else { return out::data(key.expose_text().unwrap_or_default()) };
+    let file = OpenOptions::new().write(true).create_new(true).mode(KEY_FILE_MODE).open(path);
+    file.and_then(|mut file| file.write_all(key.expose())).map_err(|error| {
+        Failure::refused(format!("{} cannot be written: {error}", path.display()), "give the name of a file that does not exist yet")
+    })?;
+    out::talk(&format!("wrote {}: whoever has this file can get certificates for the fleet's names", path.display()));
+    Ok(())
+}
+
+fn import(machine: &Machine, file: &Path, replace: bool) -> Result<(), Failure> {
+    let pem = read_text(file, KEY_FILE_BYTES_MAX)?;
+    let (thumbprint, changed) = block_on(async { Ok(account_import(machine, &pem, replace).await?) })?;
+    match changed {
+        true => out::talk(&format!("the fleet's account key is the imported one now, thumbprint {thumbprint}")),
+        false => out::talk(&format!("that is the fleet's account key already, thumbprint {thumbprint}; nothing changed")),
+    }
+    Ok(())
+}

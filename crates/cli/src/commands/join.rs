@@ -1,0 +1,66 @@
+//! `join`: makes this machine a node.
+
+use std::path::Path;
+
+use certfleet_node::membership::{self, Change};
+use certfleet_node::names::NodeName;
+use certfleet_node::operator::{Machine, OperatorError};
+use certfleet_node::time::Timestamp;
+use certfleet_node::token::{PREFIX, TOKEN_BYTES_MAX, Token, TokenError};
+use clap::Args;
+
+use super::{block_on, read_text};
+use crate::failure::Failure;
+use crate::out;
+
+/// Makes this machine the node that a token invites.
+///
+/// Doing it again on the same machine changes nothing.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  certfleet join cf1.eyJpZCI6…\n  certfleet join web-1.token\n  ssh lb0 certfleet invite web-1 | certfleet join -"
+)]
+pub struct Join {
+    /// What `certfleet invite` printed, a file that holds it, or `-` for stdin
+    #[arg(value_name = "TOKEN-or-FILE")]
+    token: String,
+    /// This node's name [default: the token's, then $CERTFLEET_NODE, then the host's]
+    #[arg(long, value_name = "NAME")]
+    node: Option<NodeName>,
+}
+
+impl Join {
+    /// Joins, and says what came of it.
+    pub fn run(self, config: &Path) -> Result<(), Failure> {
+        let token = self.token()?;
+        let name = self.node.clone().or_else(|| token.only_node());
+        let machine = Machine::load(config, name.as_ref())?;
+        let (identity, change) = block_on(async {
+            let store = machine.store().await?;
+            let joined = membership::join(store.as_ref(), &machine.settings, &token, self.node.as_ref(), Timestamp::now()).await;
+            Ok(joined.map_err(OperatorError::from)?)
+        })?;
+        match change {
+            Change::Made => out::talk(&format!("joined fleet {} ({}) as node {}", identity.fleet_name, identity.fleet, identity.node)),
+            Change::Nothing => {
+                out::talk(&format!("this machine is node {} of fleet {} already; nothing changed", identity.node, identity.fleet_name))
+            }
+        }
+        out::talk(&format!("its own files are in {}", machine.settings.state.display()));
+        out::talk("next: `certfleet run`");
+        Ok(())
+    }
+
+    fn token(&self) -> Result<Token, Failure> {
+        let not_a_token = |TokenError(why)| {
+            Failure::refused(
+                format!("this is not a certfleet token: {why}"),
+                "a token is the one line that `certfleet invite NODE` prints, or the file it wrote",
+            )
+        };
+        if self.token.trim_start().starts_with(PREFIX) {
+            return Token::decode(&self.token).map_err(not_a_token);
+        }
+        Token::decode(&read_text(Path::new(&self.token), TOKEN_BYTES_MAX as u64)?).map_err(not_a_token)
+    }
+}
