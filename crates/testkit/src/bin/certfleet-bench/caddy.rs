@@ -1,0 +1,96 @@
+//! The peer: Caddy instances that share a storage directory.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use certfleet_testkit::Process;
+use serde_json::{Value, json};
+
+use crate::measure::Looker;
+use crate::{LIMIT, Lab};
+
+/// How often handshakes are tried.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Its name and version, if it is installed.
+pub fn version() -> Option<String> {
+    let output = Command::new("caddy").arg("version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Some(format!("Caddy {}", text.split(' ').next().unwrap_or_default().trim_start_matches('v')))
+}
+
+fn configuration(lab: &Lab, node: usize) -> Value {
+    let host = lab.hosts[node].to_string();
+    let issuer = json!({
+        "module": "acme",
+        "ca": lab.pebble.directory_url(),
+        "trusted_roots_pem_files": [lab.pebble.root_pem_path()],
+        "challenges": { "http": { "alternate_port": lab.http_port }, "tls-alpn": { "disabled": true }, "bind_host": host },
+    });
+    json!({
+        "admin": { "disabled": true },
+        "logging": { "logs": { "default": { "level": "DEBUG" } } },
+        "storage": { "module": "file_system", "root": lab.dir().join("caddy-storage") },
+        "apps": {
+            "http": { "http_port": lab.http_port, "https_port": lab.https_port, "servers": {
+                "plain": { "listen": [format!("{host}:{}", lab.http_port)], "routes": [], "automatic_https": { "disable": true } },
+                "tls": {
+                    "listen": [format!("{host}:{}", lab.https_port)],
+                    "routes": [{ "match": [{ "host": lab.names }], "handle": [{ "handler": "static_response", "body": "ok" }] }],
+                    "automatic_https": { "disable_redirects": true },
+                },
+            } },
+            "tls": { "automation": { "policies": [{ "subjects": lab.names, "issuers": [issuer] }] } },
+        },
+    })
+}
+
+fn start_all(lab: &Lab) -> Vec<Process> {
+    let start = |node: usize| {
+        let dir = lab.dir().join(format!("caddy-{node}"));
+        std::fs::create_dir_all(&dir).expect("a directory can be made");
+        let config = dir.join("caddy.json");
+        std::fs::write(&config, configuration(lab, node).to_string()).expect("the configuration can be written");
+        let mut command = Command::new("caddy");
+        command.args(["run", "--config"]).arg(&config).env("HOME", &dir).env("XDG_DATA_HOME", &dir).env("XDG_CONFIG_HOME", &dir);
+        Process::start("caddy", &mut command, &dir.join("log")).expect("caddy can be started")
+    };
+    (0..lab.hosts.len()).map(start).collect()
+}
+
+async fn until(lab: &Lab, nodes: &[usize]) -> Duration {
+    let looker = Looker::trusting(&lab.pebble.issuing_root().await);
+    let start = Instant::now();
+    for node in nodes {
+        for name in &lab.names {
+            while !looker.sees(lab.https(*node), name).await {
+                assert!(start.elapsed() < LIMIT, "{name} is not served by caddy {node} after {LIMIT:?}; see {}", lab.dir().display());
+                tokio::time::sleep(POLL).await;
+            }
+        }
+    }
+    start.elapsed()
+}
+
+/// Starts all instances at once; how long until all serve everything.
+pub async fn until_all_serve_all(lab: &Lab) -> (Duration, Vec<Process>) {
+    let nodes = start_all(lab);
+    let all: Vec<usize> = (0..nodes.len()).collect();
+    (until(lab, &all).await, nodes)
+}
+
+/// Kills the instance that solves the challenge; how long until the others serve the certificate.
+pub async fn until_others_serve_it(lab: &Lab) -> Duration {
+    let mut nodes = start_all(lab);
+    let start = Instant::now();
+    let driver = loop {
+        if let Some(driver) = nodes.iter().position(|node| node.output().contains("trying to solve challenge")) {
+            break driver;
+        }
+        assert!(start.elapsed() < LIMIT, "no caddy solves a challenge after {LIMIT:?}; see {}", lab.dir().display());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    nodes[driver].kill();
+    let others: Vec<usize> = (0..nodes.len()).filter(|n| *n != driver).collect();
+    until(lab, &others).await
+}

@@ -1,0 +1,113 @@
+//! A fleet of certfleet on a shared directory; plain files are its targets.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use certfleet_testkit::Process;
+
+use crate::{LIMIT, Lab, NODES};
+
+/// How often files are looked for.
+const POLL: Duration = Duration::from_millis(5);
+
+/// A fleet that is ready to be started.
+#[derive(Debug)]
+pub struct Fleet {
+    program: PathBuf,
+    dir: PathBuf,
+}
+
+impl Fleet {
+    /// Writes the configuration, makes the fleet, joins the nodes.
+    pub fn prepare(lab: &Lab, program: &Path) -> Self {
+        let fleet = Self { program: program.to_owned(), dir: lab.dir().to_owned() };
+        std::fs::write(fleet.dir.join("certfleet.toml"), fleet.configuration(lab)).expect("the configuration can be written");
+        (1..=NODES).for_each(|n| std::fs::create_dir_all(fleet.dir.join(format!("n{n}/live"))).expect("a directory can be made"));
+        fleet.command(1, &["init", "--node", "n1"]);
+        for n in 2..=NODES {
+            let token = fleet.command(1, &["invite", &format!("n{n}")]);
+            fleet.command(n, &["join", token.trim()]);
+        }
+        fleet
+    }
+
+    fn configuration(&self, lab: &Lab) -> String {
+        let dir = self.dir.display();
+        let mut text = format!(
+            "[fleet]\nname = \"bench\"\nstore = \"file://{dir}/store\"\n[issuer.pebble]\ndirectory = \"{}\"\nroot = \"{}\"\nagree_tos = true\n\
+             [log]\nformat = \"json\"\n[deploy.plain]\nkind = \"files\"\ndir = \"{dir}/{{node}}/live/{{name}}\"\nverify = \"off\"\n",
+            lab.pebble.directory_url(),
+            lab.pebble.root_pem_path().display()
+        );
+        for (n, host) in (1..).zip(&lab.hosts) {
+            text.push_str(&format!(
+                "[node.n{n}]\nstate = \"{dir}/n{n}/state\"\nanswer = {{ http = \"{host}:{}\" }}\nadmin = {{ listen = \"{dir}/n{n}/admin.sock\" }}\n",
+                lab.http_port
+            ));
+        }
+        lab.names.iter().for_each(|name| text.push_str(&format!("[[certificate]]\nnames = [\"{name}\"]\ndeploy = [\"plain\"]\n")));
+        text
+    }
+
+    fn base(&self, node: u8) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("CERTFLEET_CONFIG", self.dir.join("certfleet.toml")).env("CERTFLEET_NODE", format!("n{node}"));
+        command
+    }
+
+    fn command(&self, node: u8, words: &[&str]) -> String {
+        let output = self.base(node).args(words).output().expect("certfleet can be run");
+        assert!(output.status.success(), "certfleet {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn run(&self, node: u8) -> Process {
+        let mut command = self.base(node);
+        Process::start("certfleet", command.arg("run"), &self.dir.join(format!("n{node}/log"))).expect("certfleet can be started")
+    }
+
+    /// A stand-in has no chain of more than one certificate; what the CA issued has.
+    fn has(&self, node: u8, name: &str) -> bool {
+        let path = self.dir.join(format!("n{node}/live/{name}/fullchain.pem"));
+        std::fs::read_to_string(path).is_ok_and(|chain| chain.matches("BEGIN CERTIFICATE").count() > 1)
+    }
+
+    async fn until(&self, lab: &Lab, nodes: &[u8]) -> Duration {
+        let start = Instant::now();
+        for node in nodes {
+            for name in &lab.names {
+                while !self.has(*node, name) {
+                    assert!(start.elapsed() < LIMIT, "{name} is not on n{node} after {LIMIT:?}; see {}", self.dir.display());
+                    tokio::time::sleep(POLL).await;
+                }
+            }
+        }
+        start.elapsed()
+    }
+
+    /// Starts all nodes at once; how long until all have installed everything.
+    pub async fn until_all_have_all(&self, lab: &Lab) -> (Duration, Vec<Process>) {
+        let nodes: Vec<Process> = (1..=NODES).map(|n| self.run(n)).collect();
+        let all: Vec<u8> = (1..=NODES).collect();
+        (self.until(lab, &all).await, nodes)
+    }
+
+    /// Kills the node that drives the order once its challenge was declared; how long until the others have the certificate.
+    pub async fn until_others_have_it(&self, lab: &Lab) -> Duration {
+        let mut nodes: Vec<Process> = (1..=NODES).map(|n| self.run(n)).collect();
+        let start = Instant::now();
+        let driver = loop {
+            if let Some(driver) = nodes.iter().position(|node| node.output().contains("\"event\":\"validating\"")) {
+                break driver;
+            }
+            assert!(start.elapsed() < LIMIT, "no node drives an order after {LIMIT:?}; see {}", self.dir.display());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        nodes[driver].kill();
+        let others: Vec<u8> = (1..=NODES).filter(|n| usize::from(*n) != driver + 1).collect();
+        let took = self.until(lab, &others).await;
+        assert_eq!(lab.pebble.orders_seen(), 1, "the others finish the same order");
+        took
+    }
+}
