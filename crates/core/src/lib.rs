@@ -10,6 +10,7 @@ pub mod decide;
 pub mod encoding;
 pub mod envelope;
 pub mod hash;
+pub mod invariants;
 pub mod key;
 pub mod names;
 pub mod rank;

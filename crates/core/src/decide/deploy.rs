@@ -72,6 +72,7 @@ fn report(view: &View, cert: &CertName, target: &TargetName, now: Now, plan: &mu
         seq: installed.placement.seq,
         state: installed.state,
         reason: installed.reason.clone(),
+        settled: installed.is_settled(),
         at: now.wall,
         extra: before.map(|seen| seen.value.extra.clone()).unwrap_or_default(),
     };
@@ -84,4 +85,5 @@ fn says(report: &Report, installed: &Installed) -> bool {
         && report.generation == installed.placement.generation
         && report.state == installed.state
         && report.reason == installed.reason
+        && report.settled == installed.is_settled()
 }

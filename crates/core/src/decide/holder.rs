@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::turn::Turn;
 use crate::key::{Key, RecordKey};
-use crate::names::{CertName, NodeName};
-use crate::records::{Attempt, Holder, PresenceState};
+use crate::names::NodeName;
+use crate::records::{Attempt, CertRecord, Holder, Presence, PresenceState};
 use crate::time::{Mono, Now};
 use crate::view::{Observed, View};
 
@@ -28,36 +29,39 @@ pub(super) enum Hold {
     Free(Mono, Option<NodeName>),
 }
 
-/// Judges the holder of `attempt`, which stands in `record_seen`.
-pub(super) fn judge<T>(view: &View, cert: &CertName, record_seen: &Observed<T>, attempt: &Attempt, now: Now) -> Hold {
-    let Some(holder) = &attempt.holder else { return Hold::Free(record_seen.changed_at, None) };
+/// Judges the holder of `attempt`, which stands in the record `seen`.
+pub(super) fn judge(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Attempt) -> Hold {
+    let Turn { view, now, .. } = turn;
+    let Some(holder) = &attempt.holder else { return Hold::Free(seen.changed_at, None) };
     if holder.node == view.me.node && holder.incarnation == view.me.incarnation {
         return Hold::Mine;
     }
-    if let Some(free) = said_goodbye(view, holder, record_seen.changed_at) {
-        return free;
+    if view.is_removed(&holder.node) || !view.nodes.contains_key(&holder.node) {
+        return Hold::Free(seen.changed_at, Some(holder.node.clone()));
     }
     let Some(presence) = view.presence.get(&holder.node) else {
-        return Hold::Free(record_seen.changed_at, Some(holder.node.clone()));
+        return without_presence(seen.changed_at + GONE_AFTER + view.local.lag, holder, now);
     };
-    let still_since = presence.changed_at.max(record_seen.changed_at);
-    let gone_at = (still_since + GONE_AFTER + view.local.lag).min(record_seen.changed_at + STEP_LIMIT);
+    let reread = || Hold::Unsure(vec![RecordKey::Presence(holder.node.clone()).key(), RecordKey::Cert(turn.cert.clone()).key()]);
+    if let Some(free) = said_goodbye(presence, holder, seen.changed_at) {
+        // A presence that was read before the record may be that of the holder's earlier life.
+        return if presence.read_at < seen.changed_at { reread() } else { free };
+    }
+    let still_since = presence.changed_at.max(seen.changed_at);
+    let gone_at = (still_since + GONE_AFTER + view.local.lag).min(seen.changed_at + STEP_LIMIT);
     if now.mono < gone_at {
         return Hold::Alive(gone_at);
     }
-    if presence.read_at < gone_at || record_seen.read_at < gone_at {
-        return Hold::Unsure(vec![RecordKey::Presence(holder.node.clone()).key(), RecordKey::Cert(cert.clone()).key()]);
-    }
-    Hold::Free(gone_at, Some(holder.node.clone()))
+    if presence.read_at < gone_at || seen.read_at < gone_at { reread() } else { Hold::Free(gone_at, Some(holder.node.clone())) }
 }
 
-/// A holder that left, was removed, or lives again as another.
-fn said_goodbye(view: &View, holder: &Holder, record_changed_at: Mono) -> Option<Hold> {
-    let removed = view.fleet.as_ref().is_some_and(|fleet| fleet.removals.contains(&holder.node));
-    if removed || !view.nodes.contains_key(&holder.node) {
-        return Some(Hold::Free(record_changed_at, Some(holder.node.clone())));
-    }
-    let presence = view.presence.get(&holder.node)?;
+/// A node beats before it holds anything: its presence is on its way, or was lost.
+fn without_presence(gone_at: Mono, holder: &Holder, now: Now) -> Hold {
+    if now.mono < gone_at { Hold::Alive(gone_at) } else { Hold::Free(gone_at, Some(holder.node.clone())) }
+}
+
+/// A holder that left, or lives again as another.
+fn said_goodbye(presence: &Observed<Presence>, holder: &Holder, record_changed_at: Mono) -> Option<Hold> {
     let since = presence.changed_at.max(record_changed_at);
     if presence.value.incarnation != holder.incarnation {
         return Some(Hold::Free(since, None));

@@ -6,6 +6,7 @@
 //! Deliberately not here: the safety of the records. That is the store's compare-and-swap; ranks and presence only save work.
 
 mod accounts;
+mod aside;
 mod claim;
 mod deploy;
 mod drive;
@@ -17,6 +18,7 @@ mod rollout;
 mod specification;
 mod transition;
 mod troubles;
+mod turn;
 mod upkeep;
 
 pub use plan::{Action, Call, Event, Plan, Subject};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::envelope::{Expect, Revision};
-use crate::key::Key;
-use crate::names::{CertName, Generation, Identifier, IssuerName, TargetName};
+use crate::key::{Key, RecordKey};
+use crate::names::{CertName, Generation, Identifier, IssuerName, NodeName, TargetName};
 use crate::records::{AccountRecord, CertRecord, Placed, Presence, Report, VersionRecord};
 use crate::spec::KeyType;
 use crate::time::{Mono, Now, Timestamp, until};
@@ -149,6 +149,19 @@ impl Event {
 }
 
 impl Action {
+    /// The record that it writes, if it writes one that can have been there before.
+    fn key(&self, me: &NodeName) -> Option<Key> {
+        let record = match self {
+            Self::Beat(..) => RecordKey::Presence(me.clone()),
+            Self::CreateAccountKey => RecordKey::AccountKey,
+            Self::Register(issuer, ..) => RecordKey::Account(issuer.clone()),
+            Self::MakeKey(cert, ..) | Self::Write(cert, ..) => RecordKey::Cert(cert.clone()),
+            Self::Report(cert, target, ..) => RecordKey::Report(cert.clone(), me.clone(), target.clone()),
+            _ => return None,
+        };
+        Some(record.key())
+    }
+
     /// What it is about.
     pub fn subject(&self) -> Subject {
         match self {
@@ -187,13 +200,17 @@ impl Plan {
         self.act_on(view, now, subject, action);
     }
 
-    /// Adds an action that is about something else than it usually is.
+    /// Adds an action that is about something else than it usually is. What cannot be read is not written over.
     pub(super) fn act_on(&mut self, view: &View, now: Now, subject: Subject, action: Action) {
         if view.local.busy.contains(&subject) || self.actions.iter().any(|(other, _)| *other == subject) {
             return;
         }
         if let Some(pause) = view.local.pauses.get(&subject).filter(|pause| pause.until > now.mono) {
             return self.wake(pause.until);
+        }
+        if let Some((key, why)) = action.key(&view.me.node).and_then(|key| view.unreadable.get_key_value(&key)) {
+            self.troubles.insert(format!("{key} is left alone: {why}"));
+            return;
         }
         self.actions.push((subject, action));
     }

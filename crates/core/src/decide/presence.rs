@@ -22,7 +22,7 @@ pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
     let Some((at, before)) = &view.local.beaten_at else { return beat(view, now, plan, wanted) };
     let interval = Duration::from_millis(if holds(view) { BEAT_HOLDING_MS } else { BEAT_IDLE_MS });
     let interval = if before.troubles == wanted.troubles { interval } else { interval.min(Duration::from_millis(BEAT_TROUBLED_MS)) };
-    if says_something_else(before, &wanted) || now.mono.since(*at) >= interval {
+    if says_something_else(before, &wanted) || is_overwritten(view) || now.mono.since(*at) >= interval {
         return beat(view, now, plan, wanted);
     }
     plan.wake(*at + interval);
@@ -53,6 +53,11 @@ fn holds(view: &View) -> bool {
         let holder = seen.value.attempt.as_ref().and_then(|attempt| attempt.holder.as_ref());
         holder.is_some_and(|holder| holder.incarnation == view.me.incarnation)
     })
+}
+
+/// Another life of this node stands there, as after a backup was restored; a clone would have been noticed.
+fn is_overwritten(view: &View) -> bool {
+    view.presence.get(&view.me.node).is_none_or(|seen| seen.value.incarnation != view.me.incarnation)
 }
 
 fn says_something_else(before: &Presence, wanted: &Presence) -> bool {

@@ -1,10 +1,12 @@
 //! In which order the nodes install a new generation: canaries first, the others when those have it. Computed from the reports by the same
 //! pure function on every node; there is no coordinator.
 
+use std::time::Duration;
+
 use crate::names::{CertName, NodeName, TargetName};
 use crate::records::{CertRecord, Placed, TargetState};
 use crate::spec::OnFailure;
-use crate::time::{Now, until};
+use crate::time::{Now, Timestamp, until};
 use crate::view::View;
 
 /// Whether the placed generation may be installed on nodes that are no canaries.
@@ -40,8 +42,11 @@ pub(super) fn may_install(view: &View, cert: &CertName, target: &TargetName, now
     match gate(view, cert, now) {
         Gate::Open => true,
         _ if canaries(view, cert, record, now).contains(&&view.me.node) => true,
-        Gate::Waiting(_) => false,
-        Gate::Halted(..) => is_urgent(view, cert, target, record.spec.rollout.override_percent, now),
+        // A gate holds only as long as there is something good to serve.
+        waits => match served(view, cert, target) {
+            Some((until, life)) => is_urgent(until, life, record.spec.rollout.override_percent, now),
+            None => matches!(waits, Gate::Halted(..)),
+        },
     }
 }
 
@@ -69,17 +74,20 @@ fn shown(view: &View, cert: &CertName, record: &CertRecord, placed: &Placed, nod
             Some(report) if report.state == TargetState::Failed => {
                 return Shown::Failed(report.reason.clone().unwrap_or_else(|| "no reason given".into()));
             }
-            Some(report) if report.state != TargetState::Pending => {}
+            Some(report) if report.state == TargetState::Verified || report.settled => {}
             _ => shown = Shown::NotYet,
         }
     }
     shown
 }
 
-/// A halt yields where the served certificate has little of its life left, or there is none.
-fn is_urgent(view: &View, cert: &CertName, target: &TargetName, percent: u8, now: Now) -> bool {
-    view.local
-        .targets
-        .get(&(cert.clone(), target.clone()))
-        .is_none_or(|installed| until(now.wall, installed.not_after).as_secs() * 100 < installed.life.as_secs() * u64::from(percent))
+/// Until when what this node serves is valid, and its whole life; known from earlier lives of this process too.
+fn served(view: &View, cert: &CertName, target: &TargetName) -> Option<(Timestamp, Duration)> {
+    let installed = view.local.targets.get(&(cert.clone(), target.clone())).filter(|installed| installed.state != TargetState::Failed);
+    let remembered = || view.local.memory.get(cert).and_then(|memory| memory.valid).map(|(start, end)| (end, until(start, end)));
+    installed.map(|installed| (installed.not_after, installed.life)).or_else(remembered)
+}
+
+fn is_urgent(not_after: Timestamp, life: Duration, percent: u8, now: Now) -> bool {
+    until(now.wall, not_after).as_secs() * 100 < life.as_secs() * u64::from(percent)
 }

@@ -1,16 +1,15 @@
 //! Which specification a record follows: a changed one is taken up only when every live `issue` node presents the same configuration.
 
-use super::holder::{GRACE, my_rank};
-use super::issuance::write;
+use super::holder::GRACE;
 use super::plan::{Event, Plan, Subject};
 use super::transition;
-use crate::names::CertName;
+use super::turn::Turn;
 use crate::records::CertRecord;
-use crate::time::Now;
-use crate::view::{Observed, View};
+use crate::view::Observed;
 
 /// Writes the record anew if the configuration says something else and the fleet agrees; true when nothing more is to be done for now.
-pub(super) fn decide(view: &View, cert: &CertName, seen: &Observed<CertRecord>, now: Now, plan: &mut Plan) -> bool {
+pub(super) fn decide(turn: Turn<'_>, seen: &Observed<CertRecord>, plan: &mut Plan) -> bool {
+    let Turn { view, now, cert, .. } = turn;
     let record = &seen.value;
     let (changed, event) = match view.spec.certificates.get(cert) {
         Some(own) if *own == record.spec && !record.retired => return false,
@@ -21,18 +20,17 @@ pub(super) fn decide(view: &View, cert: &CertName, seen: &Observed<CertRecord>, 
     let differing = view.differing_nodes(now.mono);
     if !differing.is_empty() {
         let names: Vec<String> = differing.iter().map(ToString::to_string).collect();
-        plan.wait(cert, format!("its changed configuration waits until {} has it too", names.join(", ")));
+        turn.wait(plan, format!("its changed configuration waits until {} has it too", names.join(", ")));
         return event == Event::Retired || record.retired;
     }
     if view.local.leaving {
         return true;
     }
-    let since = plan.due(view, now, Subject::Cert(cert.clone()));
-    let turn = since + GRACE * my_rank(view, now, cert.as_str(), None);
-    if now.mono < turn {
-        plan.wake(turn);
+    let moment = plan.due(view, now, Subject::Cert(cert.clone())) + GRACE * turn.rank(None);
+    if now.mono < moment {
+        plan.wake(moment);
     } else {
-        write(view, now, plan, cert, seen, changed, event);
+        turn.write(plan, seen, changed, event);
     }
     true
 }

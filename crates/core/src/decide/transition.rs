@@ -23,10 +23,14 @@ const AHEAD_SECONDS_MAX: u64 = 26 * 3600;
 const PUT_OFF_SECONDS_MIN: u64 = 15;
 /// Longest such delay, in seconds.
 const PUT_OFF_SECONDS_MAX: u64 = 3600;
+/// Shortest Retry-After that is kept to: a CA that says 0 is not asked in a loop, in seconds.
+const RETRY_AFTER_SECONDS_MIN: u64 = 2;
 /// Longest Retry-After that is kept to, in seconds.
 const RETRY_AFTER_SECONDS_MAX: u64 = 24 * 3600;
-/// Longest jitter before an attempt that follows one whose order was another's, in milliseconds.
-const NOT_OURS_JITTER_MS: f64 = 5_000.0;
+/// Longest jitter before an attempt that follows one whose order was another's, in milliseconds; doubled for each in a row.
+const NOT_OURS_JITTER_MS: u64 = 5_000;
+/// Most doublings of it.
+const NOT_OURS_DOUBLINGS_MAX: u32 = 10;
 /// How long a new attempt waits after the fleet went back to an older generation (at most half of what that has left), in seconds.
 const WENT_BACK_SECONDS: u64 = 24 * 3600;
 /// Most drivers that an attempt remembers.
@@ -60,16 +64,12 @@ fn holder(me: &Me) -> Option<Holder> {
     Some(Holder { node: me.node.clone(), incarnation: me.incarnation.clone() })
 }
 
-#[allow(clippy::too_many_arguments, reason = "an attempt's parts, once")]
 pub(super) fn new_attempt(
     number: Generation,
     spec: &Specification,
-    issuer: IssuerName,
-    profile: Option<String>,
-    key: SpkiHash,
-    csr: Vec<u8>,
-    me: &Me,
-    now: Now,
+    (issuer, profile): (IssuerName, Option<String>),
+    (key, csr): (SpkiHash, Vec<u8>),
+    (me, now): (&Me, Now),
 ) -> Attempt {
     Attempt {
         number,
@@ -103,7 +103,7 @@ pub(super) fn keyed(record: Option<&CertRecord>, spec: &Specification, attempt: 
         extra: Default::default(),
     };
     let record = record.cloned().unwrap_or_else(fresh);
-    CertRecord { last_number: attempt.number, attempt: Some(attempt), renew_requested_at: None, ..record }
+    CertRecord { last_number: attempt.number, attempt: Some(attempt), ..record }
 }
 
 fn with_attempt(record: &CertRecord, change: impl FnOnce(&mut Attempt)) -> CertRecord {
@@ -142,7 +142,8 @@ pub(super) fn released(record: &CertRecord, problem: Option<Problem>) -> CertRec
 pub(super) fn put_off(record: &CertRecord, after: Option<Duration>, problem: Problem, now: Now) -> CertRecord {
     with_attempt(record, |attempt| {
         let own = PUT_OFF_SECONDS_MIN.saturating_mul(1 << attempt.hindered.min(20)).min(PUT_OFF_SECONDS_MAX);
-        let span = after.unwrap_or(Duration::from_secs(own)).min(Duration::from_secs(RETRY_AFTER_SECONDS_MAX));
+        let span = after.unwrap_or(Duration::from_secs(own));
+        let span = span.clamp(Duration::from_secs(RETRY_AFTER_SECONDS_MIN), Duration::from_secs(RETRY_AFTER_SECONDS_MAX));
         attempt.holder = None;
         attempt.not_before = Some(later(now.wall, span));
         attempt.problem = Some(problem);
@@ -180,6 +181,9 @@ pub(super) fn set_aside(record: &CertRecord, now: Now) -> CertRecord {
     let mut record = record.clone();
     if let Some(attempt) = record.attempt.take() {
         remembered(&mut record, &attempt, AttemptEnd::SetAside, now);
+        // Counted, so that the next attempt goes to the next issuer, if there is one.
+        record.failures.count = record.failures.count.saturating_add(1);
+        record.failures.problem = attempt.problem.clone().or(record.failures.problem.take());
         record.set_aside.push(Attempt { holder: None, ..attempt });
     }
     record
@@ -212,7 +216,12 @@ pub(super) fn ended(cert: &CertName, record: &CertRecord, end: AttemptEnd, now: 
                 not_before: Some(later(now.wall, span)),
             };
         }
-        _ => record.failures.not_before = Some(later(now.wall, Duration::from_millis((NOT_OURS_JITTER_MS * drawn) as u64))),
+        _ => {
+            let before = record.history.iter().rev().take_while(|entry| entry.end == AttemptEnd::NotOurs).count();
+            let doublings = u32::try_from(before).unwrap_or(u32::MAX).min(NOT_OURS_DOUBLINGS_MAX);
+            let span = Duration::from_millis(NOT_OURS_JITTER_MS << doublings).mul_f64(drawn);
+            record.failures.not_before = Some(later(now.wall, span));
+        }
     }
     remembered(&mut record, &attempt, end, now);
     record
@@ -227,9 +236,9 @@ pub(super) fn placed(view: &View, cert: &CertName, record: &CertRecord, attempt:
 }
 
 fn next_placement(view: &View, cert: &CertName, record: &CertRecord, generation: Generation) -> Placement {
-    let epoch = view.fleet.as_ref().map_or(0, |fleet| fleet.epoch);
+    let (seen_epoch, remembered) = view.local.memory.get(cert).map(|memory| memory.seen).unwrap_or_default();
+    let epoch = view.fleet.as_ref().map_or(0, |fleet| fleet.epoch).max(seen_epoch);
     let recorded = record.placed.as_ref().map_or(0, |placed| placed.placement.seq);
-    let remembered = view.local.memory.get(cert).filter(|memory| memory.seen.0 == epoch).map_or(0, |memory| memory.seen.1);
     let reported = view.reports.get(cert).into_iter().flat_map(|reports| reports.values()).map(|seen| seen.value.seq).max().unwrap_or(0);
     Placement { epoch, seq: recorded.max(remembered).max(reported).saturating_add(1), generation }
 }
@@ -249,13 +258,17 @@ fn describe(placement: Placement, version: crate::names::VersionHash, leaf: &Lea
     }
 }
 
-pub(super) fn succeeded(record: &CertRecord, placed: Placed, now: Now) -> CertRecord {
+/// The attempt became a generation; it is placed unless a newer one is known of (the store was restored meanwhile).
+pub(super) fn succeeded(record: &CertRecord, placed: Placed, is_superseded: bool, now: Now) -> CertRecord {
     let mut record = record.clone();
     if let Some(attempt) = record.attempt.take() {
         remembered(&mut record, &attempt, AttemptEnd::Issued { serial: placed.serial.clone() }, now);
     }
     record.failures = Failures::default();
-    record.placed = Some(placed);
+    if !is_superseded {
+        record.renew_requested_at = None;
+        record.placed = Some(placed);
+    }
     record
 }
 
@@ -273,14 +286,13 @@ pub(super) fn retired(record: &CertRecord) -> CertRecord {
     CertRecord { retired: true, renew_requested_at: None, ..record.clone() }
 }
 
-/// An operator wants a new generation now.
+/// An operator wants a new generation now; a running attempt gives it, or the next one that succeeds.
 pub fn request_renewal(record: &CertRecord, now: Now) -> CertRecord {
     let mut record = record.clone();
     record.renew_requested_at = Some(now.wall);
     record.failures = Failures::default();
     if let Some(attempt) = &mut record.attempt {
         attempt.not_before = None;
-        record.renew_requested_at = None;
     }
     record
 }

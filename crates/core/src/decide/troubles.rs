@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::issuance::CLOCK_OFF_SECONDS_MAX;
 use super::plan::Plan;
+use super::turn::CLOCK_OFF_SECONDS_MAX;
 use crate::time::Now;
 use crate::view::{Pause, StoreState, View};
 

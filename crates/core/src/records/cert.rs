@@ -31,7 +31,7 @@ pub struct CertRecord {
     /// What went wrong since the last success.
     #[serde(default)]
     pub failures: Failures,
-    /// An operator wants a new generation; cleared by the attempt it starts.
+    /// An operator wants a new generation; cleared by the next one that is placed.
     #[serde(default)]
     pub renew_requested_at: Option<Timestamp>,
     /// No configuration names it any more; its files stay.

@@ -143,6 +143,9 @@ pub struct Report {
     /// Why it is not `verified`.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Nothing more can come of it soon: `verified`, or written and not to be looked at.
+    #[serde(default)]
+    pub settled: bool,
     /// By the node's own clock.
     pub at: Timestamp,
     /// Unknown fields.

@@ -101,10 +101,7 @@ impl View {
         match outcome {
             Outcome::Done | Outcome::Failed(_) => {}
             Outcome::Beaten(presence) => self.local.beaten_at = Some((now.mono, presence)),
-            Outcome::KeyMade(cert, number, made) => {
-                self.remember(&cert, number, None);
-                self.drive(cert, number).made = Some(made);
-            }
+            Outcome::KeyMade(cert, number, made) => self.drive(cert, number).made = Some(made),
             Outcome::Called(cert, number, issuer, reply) => self.called(cert, number, issuer, reply, now.mono),
             Outcome::VersionStored(cert, number, hash) => self.drive(cert, number).version = Some(hash),
             Outcome::ClockChecked(issuer, result) => self.clock_checked(issuer, result, now),
@@ -122,6 +119,7 @@ impl View {
         let own_trouble = reply.as_ref().err().filter(|error| matches!(error, CaError::Unreachable(_) | CaError::Malformed(_)));
         self.note_use(&issuer, own_trouble, now);
         let drive = self.drive(cert, number);
+        drive.error = None;
         match reply {
             Ok(CaReply::Order(order)) => drive.looked(order, now),
             Ok(CaReply::Told(urls)) => {
@@ -134,6 +132,7 @@ impl View {
             }
             Ok(CaReply::Chain(leaf, pem)) => drive.chain = Some((*leaf, pem)),
             Err(error) => {
+                drive.refusals = drive.refusals.saturating_add(u32::from(matches!(error, CaError::Refused(_))));
                 drive.error = Some(error);
                 drive.look_at = now;
             }
@@ -164,7 +163,7 @@ impl View {
             let before = self.local.targets.get(&slot).filter(|t| t.placement == placed.placement);
             let fails = if settled { 0 } else { before.map_or(0, |t| t.fails).saturating_add(1) };
             if matches!(state, TargetState::Installed | TargetState::Verified) {
-                self.remember(&cert, placed.placement.generation, Some(placed.placement.rank()));
+                self.remember(&cert, &placed);
                 self.local.stood_in.insert(slot.clone());
             }
             let life = until(placed.not_before, placed.not_after);
@@ -174,10 +173,11 @@ impl View {
         }
     }
 
-    fn remember(&mut self, cert: &CertName, number: Generation, seen: Option<(u64, u64)>) {
+    fn remember(&mut self, cert: &CertName, placed: &Placed) {
         let memory: &mut Memory = self.local.memory.entry(cert.clone()).or_default();
-        memory.number = memory.number.max(number);
-        memory.seen = memory.seen.max(seen.unwrap_or_default());
+        memory.number = memory.number.max(placed.placement.generation);
+        memory.seen = memory.seen.max(placed.placement.rank());
+        memory.valid = Some((placed.not_before, placed.not_after));
     }
 }
 
@@ -185,10 +185,11 @@ impl Drive {
     fn looked(&mut self, order: OrderView, now: Mono) {
         let stands = self.order.as_ref().is_some_and(|before| before.status == order.status);
         self.looks = if stands { self.looks.saturating_add(1) } else { 0 };
+        self.refusals = if stands { self.refusals } else { 0 };
         if order.status == OrderStatus::Ready && self.looks >= LOOKS_BEFORE_REFINALIZE {
             self.finalized = false;
         }
-        self.look_at = now + order.retry_after.unwrap_or_else(|| look_delay(self.looks)).max(Duration::from_millis(LOOK_MS_MIN));
+        self.look_at = now + order.retry_after.unwrap_or_default().max(look_delay(self.looks));
         self.order = Some(order);
     }
 

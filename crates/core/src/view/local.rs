@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::ca::{CaError, OrderView};
 use crate::decide::Subject;
-use crate::names::{CertName, Generation, Incarnation, IssuerName, SpkiHash, TargetName, VersionHash};
+use crate::names::{CertName, Generation, Identifier, Incarnation, IssuerName, SpkiHash, TargetName, VersionHash};
 use crate::records::{Placement, Presence, TargetState};
+use crate::spec::KeyType;
 use crate::time::{Mono, Timestamp};
 use crate::x509::Leaf;
 
@@ -92,6 +93,8 @@ pub struct MadeKey {
 /// How far this node came with an attempt, beyond what the record says.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Drive {
+    /// What the key and CSR were asked for with; a specification may change before they are used.
+    pub asked: Option<(KeyType, Vec<Identifier>)>,
     /// Before the attempt is claimed.
     pub made: Option<MadeKey>,
     /// The order as last seen.
@@ -108,6 +111,8 @@ pub struct Drive {
     pub chain: Option<(Leaf, String)>,
     /// The hash of the stored version.
     pub version: Option<VersionHash>,
+    /// How many calls the CA refused while the order stood as it did.
+    pub refusals: u32,
     /// What went wrong with the latest call.
     pub error: Option<CaError>,
 }
@@ -131,11 +136,21 @@ pub struct Installed {
     pub life: Duration,
 }
 
+impl Installed {
+    /// Nothing more can come of it soon: seen served, or written and not to be looked at.
+    pub fn is_settled(&self) -> bool {
+        self.fails == 0
+    }
+}
+
 /// What this node has seen of a certificate in all of its lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Memory {
-    /// The highest attempt number.
+    /// The highest attempt number that stood in a record or was installed.
     pub number: Generation,
     /// The highest placement `{epoch, seq}` that was installed.
     pub seen: (u64, u64),
+    /// From when until when the generation that was installed last is valid.
+    #[serde(default)]
+    pub valid: Option<(Timestamp, Timestamp)>,
 }

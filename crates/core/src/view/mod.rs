@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 pub use absorb::{CaReply, InstallResult, Outcome};
 pub use local::{Bar, ClockCheck, Drive, Installed, Local, MadeKey, Memory, Pause, StoreState};
 
-use crate::decide::Plan;
+use crate::decide::{Action, Plan};
 use crate::envelope::{Envelope, Revision};
 use crate::key::{Key, RecordKey};
 use crate::names::{CertName, FleetId, Identifier, Incarnation, IssuerName, NodeName, TargetName};
@@ -103,6 +103,12 @@ impl View {
     pub fn begin(&mut self, plan: &Plan) {
         self.local.due_since.clone_from(&plan.due_since);
         self.local.busy.extend(plan.actions.iter().map(|(subject, _)| subject.clone()));
+        for (_, action) in &plan.actions {
+            if let Action::MakeKey(cert, number, key, names) = action {
+                let drive = Drive { asked: Some((*key, names.clone())), ..Drive::default() };
+                self.local.drives.insert((cert.clone(), *number), drive);
+            }
+        }
     }
 
     /// Takes in what stands (or no longer stands) under `key`.
@@ -132,17 +138,28 @@ impl View {
     fn after_apply(&mut self, key: &Key) {
         match RecordKey::of(key) {
             Some(RecordKey::Presence(node)) if node == self.me.node => self.notice_duplicate(),
-            Some(RecordKey::Cert(cert)) => self.forget_stale_drives(&cert),
+            Some(RecordKey::Cert(cert)) => {
+                self.remember_number(&cert);
+                self.forget_stale_drives(&cert);
+            }
             _ => {}
         }
     }
 
-    /// Our own presence, once written by this life, may only be written by this life.
+    /// Our own presence, once written by this life, may only be written by this life. One with a lower beat is older than ours: a late
+    /// read, or a restored backup.
     fn notice_duplicate(&mut self) {
-        let Some(seen) = self.presence.get(&self.me.node) else { return };
-        if self.local.beaten_at.is_some() && seen.value.incarnation != self.me.incarnation {
+        let (Some(seen), Some((_, ours))) = (self.presence.get(&self.me.node), &self.local.beaten_at) else { return };
+        if seen.value.incarnation != self.me.incarnation && seen.value.beat > ours.beat {
             self.local.duplicate = Some(seen.value.incarnation.clone());
         }
+    }
+
+    /// Numbers that were seen in a record are never used again, also if the record forgets them.
+    fn remember_number(&mut self, cert: &CertName) {
+        let Some(number) = self.certs.get(cert).map(|seen| seen.value.last_number) else { return };
+        let memory = self.local.memory.entry(cert.clone()).or_default();
+        memory.number = memory.number.max(number);
     }
 
     /// Local progress belongs to an attempt that still runs (or is about to start) in the record.
@@ -160,9 +177,10 @@ impl View {
 
     /// The store keys of everything known; what a full listing no longer has is to be applied as gone.
     pub fn known_keys(&self) -> Vec<Key> {
-        let reports = self.reports.iter().flat_map(|(cert, reports)| {
-            reports.keys().map(|(node, target)| RecordKey::Report(cert.clone(), node.clone(), target.clone()))
-        });
+        let reports = self
+            .reports
+            .iter()
+            .flat_map(|(cert, reports)| reports.keys().map(|(node, target)| RecordKey::Report(cert.clone(), node.clone(), target.clone())));
         let keys = (self.fleet.iter().map(|_| RecordKey::Fleet))
             .chain(self.account_key.iter().map(|_| RecordKey::AccountKey))
             .chain(self.nodes.keys().cloned().map(RecordKey::Node))
@@ -226,7 +244,8 @@ impl View {
             .map(|record| &record.name)
     }
 
-    fn is_removed(&self, node: &NodeName) -> bool {
+    /// Whether the fleet has removed the node.
+    pub fn is_removed(&self, node: &NodeName) -> bool {
         self.fleet.as_ref().is_some_and(|fleet| fleet.removals.contains(node))
     }
 
