@@ -17,7 +17,7 @@ const ATTEMPT_SECONDS_MAX: u64 = 24 * 3600;
 const HOLD_SECONDS_MAX: u64 = 60;
 /// After this many refused calls on an order that stands as it did, the attempt is put off; before, the order is looked at again.
 const REFUSALS_MAX: u32 = 3;
-/// After this many looks (some two minutes) at an order that stands as it did, the CA counts as silent.
+/// After this many looks (some two minutes) at an order that stands as it did, the CA counts as silent, and the attempt is put off.
 const LOOKS_BEFORE_SILENT: u32 = 16;
 
 /// What comes next for an attempt.
@@ -38,7 +38,8 @@ pub(super) fn decide(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Atte
     let fresh = Drive::default();
     let drive = turn.drive(attempt.number).unwrap_or(&fresh);
     let record = &seen.value;
-    if is_silent(drive, attempt) && transition::may_set_aside(record, attempt, turn.now) {
+    let in_trouble_again = drive.error.is_some() && attempt.problem.is_some();
+    if (in_trouble_again || is_silent(drive, attempt)) && transition::may_set_aside(record, attempt, turn.now) {
         return turn.write(plan, seen, transition::set_aside(record, turn.now), Event::SetAside);
     }
     let end = |end| transition::ended(turn.cert, record, end, turn.now, turn.seed);
@@ -59,9 +60,9 @@ pub(super) fn decide(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Atte
     turn.write(plan, seen, changed, event);
 }
 
-/// Asked again after trouble and in trouble still, or looked at long without news.
+/// Looked at long without news; not as long once that has put the attempt off before.
 fn is_silent(drive: &Drive, attempt: &Attempt) -> bool {
-    (drive.error.is_some() && attempt.problem.is_some()) || drive.looks >= LOOKS_BEFORE_SILENT
+    drive.looks >= (LOOKS_BEFORE_SILENT >> attempt.hindered.min(3))
 }
 
 fn next(turn: Turn<'_>, attempt: &Attempt, drive: &Drive) -> Next {
@@ -115,13 +116,17 @@ fn validating(attempt: &Attempt, drive: &Drive, order: &OrderView, now: Now) -> 
             untold.push(challenge.url.clone());
         }
     }
-    if untold.is_empty() { look_later(drive, order, now) } else { Next::Call(Call::Ready(untold)) }
+    if untold.is_empty() { look_later(attempt, drive, order, now) } else { Next::Call(Call::Ready(untold)) }
 }
 
-fn look_later(drive: &Drive, order: &OrderView, now: Now) -> Next {
+/// Nothing is held while waiting long.
+fn look_later(attempt: &Attempt, drive: &Drive, order: &OrderView, now: Now) -> Next {
     let span = drive.look_at.since(now.mono);
     if span.as_secs() > HOLD_SECONDS_MAX {
         return Next::PutOff(Some(span), Problem::new("", "the CA wants to be asked about the order later", None));
+    }
+    if is_silent(drive, attempt) {
+        return Next::PutOff(None, Problem::new("", "the CA has not come further with the order for minutes", None));
     }
     if now.mono < drive.look_at { Next::Wait(drive.look_at) } else { Next::Call(Call::Look(order.url.clone())) }
 }
@@ -129,7 +134,7 @@ fn look_later(drive: &Drive, order: &OrderView, now: Now) -> Next {
 fn finalizing(attempt: &Attempt, drive: &Drive, order: &OrderView, now: Now) -> Next {
     match order.status {
         OrderStatus::Ready if !drive.finalized => Next::Call(Call::Finalize(order.url.clone(), attempt.csr.clone())),
-        OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing => look_later(drive, order, now),
+        OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing => look_later(attempt, drive, order, now),
         OrderStatus::Invalid => Next::Failed(order.problem()),
         OrderStatus::Valid => issued(attempt, drive, order),
     }

@@ -1,0 +1,7 @@
+//! Tests of the core as a whole: stories and random schedules in a small world of fakes, and checks on what the crates may use.
+
+mod edges;
+mod purity;
+mod schedules;
+mod stories;
+mod world;
