@@ -4,7 +4,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use terminal_size::{Width, terminal_size_of};
+use terminal_size::{Height, Width, terminal_size_of};
 
 use crate::failure::Failure;
 
@@ -26,6 +26,12 @@ pub fn talk(line: &str) {
 pub fn stdout_columns() -> Option<u16> {
     let stdout = io::stdout();
     stdout.is_terminal().then(|| terminal_size_of(&stdout)).flatten().map(|(Width(columns), _)| columns)
+}
+
+/// How many lines the terminal at stdout shows; none if there is no terminal.
+pub fn stdout_lines() -> Option<u16> {
+    let stdout = io::stdout();
+    stdout.is_terminal().then(|| terminal_size_of(&stdout)).flatten().map(|(_, Height(lines))| lines)
 }
 
 /// How wide the terminal at stderr is; none if there is no terminal.

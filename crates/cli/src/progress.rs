@@ -3,12 +3,15 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::out;
 
 /// How often the line moves, in milliseconds.
 const TICK_MS: u64 = 120;
+
+/// Drawn in turn; the last one is never seen.
+const TICKS: &str = "|/-\\ ";
 
 /// Shows what is being waited for; gone from the terminal when dropped.
 #[derive(Debug)]
@@ -21,7 +24,8 @@ impl Progress {
     /// Nothing is shown yet.
     pub fn start() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{spinner} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style.tick_chars(TICKS));
             bar.enable_steady_tick(Duration::from_millis(TICK_MS));
             bar
         });

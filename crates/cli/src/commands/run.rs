@@ -96,7 +96,8 @@ impl Signals {
             }
         }
         notify(&[NotifyState::Stopping]);
-        let _ = self.tell.try_send(Control::Stop);
+        let tell = self.tell.clone();
+        tokio::spawn(async move { tell.send(Control::Stop).await });
         tokio::select! {
             _ = self.term.recv() => tracing::warn!(event = "stopped", "told twice: ended at once"),
             _ = self.interrupt.recv() => tracing::warn!(event = "stopped", "told twice: ended at once"),

@@ -91,7 +91,7 @@ impl Status {
                 Err(failure) => failure.line() + "\n",
             };
             match on_terminal {
-                true => out::data(&format!("{HOME}{}{CLEAR_BELOW}", text.replace('\n', &format!("{CLEAR_LINE}\n"))))?,
+                true => out::data(&screen(&text))?,
                 false => out::data(&text)?,
             }
             tokio::select! {
@@ -101,6 +101,13 @@ impl Status {
             shown = self.look(machine, false).await;
         }
     }
+}
+
+/// Over the old screen, and no longer than it, since what scrolls away cannot be drawn over.
+fn screen(text: &str) -> String {
+    let lines_max = out::stdout_lines().map_or(usize::MAX, |lines| usize::from(lines).saturating_sub(1));
+    let lines: Vec<String> = text.lines().take(lines_max).map(|line| format!("{line}{CLEAR_LINE}\n")).collect();
+    format!("{HOME}{}{CLEAR_BELOW}", lines.concat())
 }
 
 /// No configuration and no record has this name.

@@ -68,9 +68,9 @@ impl Goal {
     /// Looks until it is so, or until `timeout` has passed.
     pub async fn reach(&self, machine: &Machine, timeout: Duration) -> Result<(), Failure> {
         let end = Instant::now() + timeout;
-        let mut progress = Progress::start();
         let (status, remark) = machine.status().await?;
         remark.iter().for_each(|remark| out::talk(remark));
+        let mut progress = Progress::start();
         let mut missing = self.missing(&status)?;
         while let Some(what) = &missing {
             progress.say(what);
