@@ -7,6 +7,7 @@ use super::plan::{Action, Event, Plan, Subject};
 use super::turn::{Fitness, Turn};
 use super::{aside, claim, drive, specification, transition};
 use crate::ca::Problem;
+use crate::key::RecordKey;
 use crate::names::{CertName, IssuerName, NodeName};
 use crate::records::{Attempt, CertRecord};
 use crate::spec::Role;
@@ -25,6 +26,11 @@ pub(super) fn decide(view: &View, now: Now, seed: u64, plan: &mut Plan) {
 }
 
 fn certificate(turn: Turn<'_>, plan: &mut Plan) {
+    let key = RecordKey::Cert(turn.cert.clone()).key();
+    if let Some(why) = turn.view.unreadable.get(&key) {
+        plan.troubles.insert(format!("{key} is left alone: {why}"));
+        return;
+    }
     let seen = turn.view.certs.get(turn.cert);
     if let Some(seen) = seen {
         aside::decide(turn, seen, plan);

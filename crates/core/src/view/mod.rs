@@ -114,6 +114,9 @@ impl View {
     /// Takes in what stands (or no longer stands) under `key`.
     pub fn apply(&mut self, key: &Key, stored: Option<(&Envelope, &Revision)>, now: Mono) {
         self.unreadable.remove(key);
+        if stored.is_none() && self.is_lost_with_its_store(key) {
+            return self.refuse(key, "it is gone from the store, where nothing ever removes it".into());
+        }
         let result = match RecordKey::of(key) {
             Some(RecordKey::Fleet) => take_plain(stored).map(|record| self.fleet = record),
             Some(RecordKey::AccountKey) => take_plain(stored).map(|record| self.account_key = record),
@@ -133,6 +136,16 @@ impl View {
     /// Notes a value that is no envelope or no record. What was known of it before stays: a value that cannot be read changes nothing.
     pub fn refuse(&mut self, key: &Key, why: String) {
         self.unreadable.insert(key.clone(), why);
+    }
+
+    /// Records that are never removed. Where one vanishes, the store did (an unmounted path): nothing new is made in its place.
+    fn is_lost_with_its_store(&self, key: &Key) -> bool {
+        match RecordKey::of(key) {
+            Some(RecordKey::AccountKey) => self.account_key.is_some(),
+            Some(RecordKey::Account(issuer)) => self.accounts.contains_key(&issuer),
+            Some(RecordKey::Cert(cert)) => self.certs.contains_key(&cert),
+            _ => false,
+        }
     }
 
     fn after_apply(&mut self, key: &Key) {

@@ -1,7 +1,7 @@
 //! Carrying out actions: each takes effect at one moment and is heard of at a later one, so that a machine can be hit between the two.
 
 use certfleet_core::ca::CaError;
-use certfleet_core::decide::{Action, Call};
+use certfleet_core::decide::{Action, Call, Event};
 use certfleet_core::envelope::Expect;
 use certfleet_core::invariants;
 use certfleet_core::key::{Key, RecordKey};
@@ -13,7 +13,10 @@ use serde::Serialize;
 
 use super::ca::write_csr;
 use super::machine::TargetMood;
-use super::{Blow, Event, Ticket, World};
+use super::{Blow, Happening, Ticket, World};
+
+/// How often in a row an attempt's hindrances are told.
+const TOLD_HINDRANCES: u32 = 8;
 
 impl World {
     pub(super) fn effect(&mut self, ticket: Ticket) {
@@ -29,7 +32,7 @@ impl World {
         self.count_certificates();
         let delay = self.delay(&ticket.action);
         let trapped = ticket.clone();
-        self.later(delay, Event::Absorb(ticket, keys, outcome));
+        self.later(delay, Happening::Absorb(ticket, keys, outcome));
         self.spring(&trapped, &point, true);
     }
 
@@ -48,7 +51,7 @@ impl World {
                 let machine = self.machine(&ticket.machine);
                 machine.paused = true;
                 if !after {
-                    machine.held.push(Event::Effect(ticket.clone()));
+                    machine.held.push(Happening::Effect(ticket.clone()));
                 }
             }
         }
@@ -82,9 +85,7 @@ impl World {
             Action::MakeKey(cert, number, _, names) => self.make_key(ticket, cert, *number, names),
             Action::Write(cert, expect, record, event) => {
                 let done = self.write(ticket, cert, expect, record);
-                let number = record.attempt.as_ref().map_or(record.last_number, |attempt| attempt.number);
-                let refused = if done { "" } else { ": refused, another was faster" };
-                self.say(&ticket.machine, &format!("write certs/{cert}: {} attempt {number}{refused}", event.name()));
+                self.tell_write(&ticket.machine, cert, record, *event, done);
                 (vec![RecordKey::Cert(cert.clone()).key()], Outcome::Done)
             }
             Action::Call(cert, number, issuer, call) => {
@@ -194,6 +195,22 @@ impl World {
         };
         self.tell_call(&ticket.machine, call, &said);
         reply
+    }
+
+    fn tell_write(&mut self, id: &str, cert: &CertName, record: &CertRecord, event: Event, done: bool) {
+        let ended = record.history.last().map(|entry| entry.number).filter(|_| event == Event::AsideEnded);
+        let number = ended.or(record.attempt.as_ref().map(|attempt| attempt.number)).unwrap_or(record.last_number);
+        let attempt = record.attempt.as_ref();
+        // What goes on for weeks in the same way is told a few times only.
+        let often = attempt.is_some_and(|attempt| attempt.hindered > TOLD_HINDRANCES);
+        if often && matches!(event, Event::PutOff | Event::TakenOver | Event::Released) {
+            return;
+        }
+        let refused = if done { "" } else { ": refused, another was faster" };
+        let problem = attempt.and_then(|attempt| attempt.problem.as_ref()).filter(|_| event == Event::PutOff);
+        let until = attempt.and_then(|attempt| attempt.not_before).zip(problem);
+        let until = until.map(|(stamp, problem)| format!(" until {stamp:.0} ({problem})")).unwrap_or_default();
+        self.say(id, &format!("write certs/{cert}: {} attempt {number}{until}{refused}", event.name()));
     }
 
     /// Looks that bring no news are passed over.

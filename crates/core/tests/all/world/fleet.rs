@@ -12,7 +12,7 @@ use certfleet_core::view::View;
 
 use super::ca::FakeCa;
 use super::machine::{Machine, TargetMood};
-use super::{Event, World};
+use super::{Happening, World};
 
 /// The one target of every machine.
 pub const TARGET: &str = "nginx";
@@ -149,7 +149,7 @@ impl World {
         let machine = self.machine(id);
         machine.paused = false;
         for event in std::mem::take(&mut machine.held) {
-            let event = if matches!(event, Event::Wake(..)) { None } else { Some(event) };
+            let event = if matches!(event, Happening::Wake(..)) { None } else { Some(event) };
             event.into_iter().for_each(|event| self.later(Duration::from_micros(1), event));
         }
         if self.machine(id).is_up() {

@@ -9,7 +9,7 @@ use certfleet_core::spec::FleetSpec;
 use certfleet_core::time::{Mono, Now, Timestamp};
 use certfleet_core::view::{Me, Memory, StoreState, View};
 
-use super::Event;
+use super::Happening;
 
 /// How a target behaves on a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,7 +33,7 @@ pub struct Machine {
     pub life: u32,
     pub paused: bool,
     /// What happens to it while it is paused, for later.
-    pub held: Vec<Event>,
+    pub held: Vec<Happening>,
     pub cut_from_ca: bool,
     pub cut_from_store: bool,
     pub target: TargetMood,

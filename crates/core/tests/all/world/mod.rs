@@ -66,7 +66,7 @@ pub struct Ticket {
 
 /// What the queue holds.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub enum Happening {
     /// The store tells a machine that a key may have changed.
     Deliver(String, u32, Key),
     /// An action takes effect outside.
@@ -82,7 +82,7 @@ pub enum Event {
 struct Queued {
     at: Duration,
     order: u64,
-    event: Event,
+    event: Happening,
 }
 
 impl PartialEq for Queued {
@@ -183,11 +183,11 @@ impl World {
         }
     }
 
-    fn later(&mut self, span: Duration, event: Event) {
+    fn later(&mut self, span: Duration, event: Happening) {
         self.at(self.t + span, event);
     }
 
-    fn at(&mut self, at: Duration, event: Event) {
+    fn at(&mut self, at: Duration, event: Happening) {
         self.events += 1;
         if self.events > EVENTS_MAX {
             self.fail("too many events: a livelock");
@@ -224,7 +224,7 @@ impl World {
     }
 
     fn is_quiet(&self) -> bool {
-        let calm = |queued: &Reverse<Queued>| matches!(queued.0.event, Event::Wake(..));
+        let calm = |queued: &Reverse<Queued>| matches!(queued.0.event, Happening::Wake(..));
         self.queue.iter().all(calm) && self.machines.values().all(|machine| !machine.paused)
     }
 
@@ -241,25 +241,25 @@ impl World {
         self.t = end;
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: Happening) {
         let id = match &event {
-            Event::Deliver(id, life, _) | Event::Wake(id, life) => self.alive(id, *life),
-            Event::Effect(ticket) | Event::Absorb(ticket, ..) => self.alive(&ticket.machine, ticket.life),
-            Event::Boot(id) => return self.start(&id.clone()),
+            Happening::Deliver(id, life, _) | Happening::Wake(id, life) => self.alive(id, *life),
+            Happening::Effect(ticket) | Happening::Absorb(ticket, ..) => self.alive(&ticket.machine, ticket.life),
+            Happening::Boot(id) => return self.start(&id.clone()),
         };
         let (Some(id), t) = (id, self.t) else { return };
         let machine = self.machine(&id);
         if machine.paused {
             return machine.held.push(event);
         }
-        if matches!(event, Event::Wake(..)) && machine.wake.take_if(|wake| *wake == t).is_none() {
+        if matches!(event, Happening::Wake(..)) && machine.wake.take_if(|wake| *wake == t).is_none() {
             return;
         }
         match event {
-            Event::Deliver(_, _, key) => self.deliver(&id, &key),
-            Event::Effect(ticket) => return self.effect(ticket),
-            Event::Absorb(ticket, keys, outcome) => self.absorb(&ticket, &keys, outcome),
-            Event::Wake(..) | Event::Boot(_) => {}
+            Happening::Deliver(_, _, key) => self.deliver(&id, &key),
+            Happening::Effect(ticket) => return self.effect(ticket),
+            Happening::Absorb(ticket, keys, outcome) => self.absorb(&ticket, &keys, outcome),
+            Happening::Wake(..) | Happening::Boot(_) => {}
         }
         self.decide(&id);
     }
@@ -301,7 +301,7 @@ impl World {
             self.machines.values().filter(|m| m.id != writer && m.is_up()).map(|m| (m.id.clone(), m.life)).collect();
         for (id, life) in others {
             let delay = self.ms(5, 30);
-            self.later(delay, Event::Deliver(id, life, key.clone()));
+            self.later(delay, Happening::Deliver(id, life, key.clone()));
         }
     }
 
@@ -323,13 +323,13 @@ impl World {
             if wake <= t {
                 self.fail(&format!("{id} wants to be woken at once, for ever: {plan:?}"));
             }
-            self.at(wake, Event::Wake(id.to_owned(), life));
+            self.at(wake, Happening::Wake(id.to_owned(), life));
         }
         self.narrate(id, &plan);
         self.pace(id, &plan);
         for (subject, action) in plan.actions {
             let delay = self.delay(&action);
-            self.later(delay, Event::Effect(Ticket { machine: id.to_owned(), life, subject, action }));
+            self.later(delay, Happening::Effect(Ticket { machine: id.to_owned(), life, subject, action }));
         }
         if self.machine(id).may_go() {
             self.say(id, "is gone");
@@ -350,7 +350,9 @@ impl World {
     /// What people would want to read of a plan: troubles and waits that are new.
     fn narrate(&mut self, id: &str, plan: &Plan) {
         let machine = self.machine(id);
-        let passing = |why: &str| why.contains("goes first") || why.contains("is compared") || why.contains("being registered");
+        let passing = |why: &str| {
+            why.contains("goes first") || why.contains("put off by") || why.contains("is compared") || why.contains("being registered")
+        };
         let news: Vec<String> = plan.troubles.iter().filter(|why| !machine.troubles.contains(why)).cloned().collect();
         let waits: BTreeMap<CertName, String> = plan.waits.clone().into_iter().filter(|(_, why)| !passing(why)).collect();
         let new_waits: Vec<String> = waits
