@@ -21,31 +21,57 @@ enum Purpose {
 }
 
 /// The configured listeners; dropping this closes them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listeners {
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    running: Vec<Running>,
 }
 
-impl Drop for Listeners {
+#[derive(Debug)]
+struct Running {
+    address: String,
+    purpose: Purpose,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        self.task.abort();
     }
 }
 
-/// Binds what the settings ask for; the first try of each is over when this returns.
-pub async fn start(settings: &Settings, shared: &Arc<Shared>) -> Listeners {
+impl Listeners {
+    /// Binds what the settings ask for and closes what they no longer do; what stays is not touched. The first try of each is over when this
+    /// returns.
+    pub async fn follow(&mut self, settings: &Settings, shared: &Arc<Shared>) {
+        let wanted = wanted(settings);
+        for running in self.running.extract_if(.., |running| !wanted.contains(&(running.address.clone(), running.purpose.clone()))) {
+            running.end().await;
+        }
+        for (address, purpose) in wanted {
+            if self.running.iter().all(|running| running.address != address || running.purpose != purpose) {
+                let first = bind(&address, &purpose, shared).await;
+                let task = tokio::spawn(keep(address.clone(), purpose.clone(), shared.clone(), first));
+                self.running.push(Running { address, purpose, task });
+            }
+        }
+    }
+}
+
+impl Running {
+    /// When this returns, the address is free again.
+    async fn end(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+}
+
+fn wanted(settings: &Settings) -> Vec<(String, Purpose)> {
     let mut wanted = vec![(settings.admin.listen.clone(), Purpose::Admin(settings.admin.group.clone()))];
     if settings.roles.contains(&Role::Answer) {
         wanted.extend(settings.answer.http.iter().map(|address| (address.clone(), Purpose::Challenges)));
     }
     wanted.extend(settings.metrics.iter().map(|address| (address.to_string(), Purpose::Metrics)));
-    shared.lock().deaf.clear();
-    let mut tasks = Vec::new();
-    for (address, purpose) in wanted {
-        let first = bind(&address, &purpose, shared).await;
-        tasks.push(tokio::spawn(keep(address, purpose, shared.clone(), first)));
-    }
-    Listeners { tasks }
+    wanted
 }
 
 async fn bind(address: &str, purpose: &Purpose, shared: &Arc<Shared>) -> Result<ListenerHandle, String> {
@@ -61,28 +87,45 @@ async fn bind(address: &str, purpose: &Purpose, shared: &Arc<Shared>) -> Result<
 /// Holds a listener, or tries until it has one.
 async fn keep(address: String, purpose: Purpose, shared: Arc<Shared>, first: Result<ListenerHandle, String>) {
     let mut result = first;
-    let mut told = None;
+    let mut told = Told { why: None, shared: shared.clone() };
     let _held = loop {
         match result {
             Ok(handle) => {
                 tracing::info!(event = "listening", address = %address, purpose = purpose.name());
-                shared.lock().deaf.retain(|why| Some(why) != told.as_ref());
+                told.change(None);
                 break handle;
             }
-            Err(why) => {
-                if told.as_ref() != Some(&why) {
-                    tracing::error!(event = "not-listening", address = %address, purpose = purpose.name(), error = %why);
-                    let mut seen = shared.lock();
-                    seen.deaf.retain(|old| Some(old) != told.as_ref());
-                    seen.deaf.push(why.clone());
-                    told = Some(why);
-                }
+            Err(why) if told.why.as_ref() != Some(&why) => {
+                tracing::error!(event = "not-listening", address = %address, purpose = purpose.name(), error = %why);
+                told.change(Some(why));
             }
+            Err(_) => {}
         }
         tokio::time::sleep(Duration::from_secs(REBIND_SECONDS)).await;
         result = bind(&address, &purpose, &shared).await;
     };
     std::future::pending::<()>().await;
+}
+
+/// Why a listener is not there, as `status` shows it; nothing more is shown once its task is gone.
+struct Told {
+    why: Option<String>,
+    shared: Arc<Shared>,
+}
+
+impl Told {
+    fn change(&mut self, why: Option<String>) {
+        let mut seen = self.shared.lock();
+        seen.deaf.retain(|old| Some(old) != self.why.as_ref());
+        seen.deaf.extend(why.clone());
+        self.why = why;
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.change(None);
+    }
 }
 
 impl Purpose {

@@ -14,7 +14,7 @@ use certfleet_store::Store;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use super::listeners::{self, Listeners};
+use super::listeners::Listeners;
 use super::state::Shared;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
@@ -65,17 +65,17 @@ pub async fn run(
 ) -> Result<(), DaemonError> {
     let _lock = lock_state(&settings)?;
     let mut daemon = Daemon::new(settings, identity)?;
-    daemon.listeners = Some(listeners::start(&daemon.settings, &daemon.shared).await);
+    daemon.listeners.follow(&daemon.settings, &daemon.shared).await;
     let (seen_tx, mut seen) = mpsc::channel(QUEUE);
     let observer = tokio::spawn(observe(daemon.store.clone(), seen_tx, daemon.look_again.clone()));
     let mut ready = Some(ready);
     let mut stop_at: Option<Instant> = None;
     loop {
         let sleep_until = daemon.turn();
-        if daemon.is_ready() {
-            if let Some(ready) = ready.take() {
-                ready();
-            }
+        if daemon.is_ready()
+            && let Some(ready) = ready.take()
+        {
+            ready();
         }
         if stop_at.is_some_and(|end| Instant::now() >= end || daemon.has_let_go()) {
             break;
@@ -121,7 +121,7 @@ struct Daemon {
     look_again: Arc<Notify>,
     done: mpsc::Sender<Executed>,
     finished: mpsc::Receiver<Executed>,
-    listeners: Option<Listeners>,
+    listeners: Listeners,
     told: BTreeSet<String>,
 }
 
@@ -149,7 +149,19 @@ impl Daemon {
         let executor = Arc::new(executor(&settings, store.clone(), clock.clone(), metrics)?);
         let (done, finished) = mpsc::channel(QUEUE);
         let look_again = Arc::new(Notify::new());
-        Ok(Self { settings, shared, store, executor, clock, seed, look_again, done, finished, listeners: None, told: BTreeSet::new() })
+        Ok(Self {
+            settings,
+            shared,
+            store,
+            executor,
+            clock,
+            seed,
+            look_again,
+            done,
+            finished,
+            listeners: Listeners::default(),
+            told: BTreeSet::new(),
+        })
     }
 
     /// Decides and starts what the plan says; gives the moment to decide again.
@@ -287,7 +299,6 @@ impl Daemon {
             Err(error) => tracing::error!(event = "reload-refused", error = %error, "the old configuration is kept"),
             Ok(executor) => {
                 self.executor = Arc::new(executor);
-                self.listeners = None;
                 self.settings = settings;
                 {
                     let mut seen = self.shared.lock();
@@ -295,7 +306,7 @@ impl Daemon {
                     seen.view.me.configured = self.settings.roles.clone();
                     seen.known = KnownAnswers::default();
                 }
-                self.listeners = Some(listeners::start(&self.settings, &self.shared).await);
+                self.listeners.follow(&self.settings, &self.shared).await;
                 self.publish();
                 tracing::info!(event = "reloaded", config = %self.settings.spec.hash);
             }
