@@ -48,8 +48,10 @@ pub enum Reply {
         /// The whole URL.
         location: HeaderValue,
     },
-    /// 404: a challenge for a managed name that cannot be answered here: a malformed token, or the account is not known yet.
+    /// 404: a challenge for a managed name whose token is malformed.
     NoAnswer,
+    /// 404, after a wait ([`crate::Limits::account_wait_max`]): a challenge for a managed name, and the account is not known yet.
+    NotYet,
     /// 404: a name that is not managed, or nothing to be had on this listener.
     NotManaged,
     /// 405: a challenge asked for with another method than GET or HEAD.
@@ -95,8 +97,9 @@ impl Answers {
             return Reply::MethodNotAllowed;
         }
         match self.thumbprint_for(host) {
-            Some(thumbprint) if is_token(token) => Reply::Challenge { key_authorization: format!("{token}.{thumbprint}") },
-            _ => Reply::NoAnswer,
+            _ if !is_token(token) => Reply::NoAnswer,
+            Some(thumbprint) => Reply::Challenge { key_authorization: format!("{token}.{thumbprint}") },
+            None => Reply::NotYet,
         }
     }
 

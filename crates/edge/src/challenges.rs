@@ -78,13 +78,22 @@ struct Challenges {
     events: Arc<dyn EdgeEvents>,
 }
 
-impl Site for Challenges {
-    fn reply(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let host = host_of(request);
-        let reply = match host {
+impl Challenges {
+    fn look_up(&self, request: &Request<Incoming>) -> Reply {
+        match host_of(request) {
             Ok(host) => self.table.load().respond(host, request.method(), &target_of(request)),
             Err(BadHost) => Reply::BadRequest,
-        };
+        }
+    }
+}
+
+impl Site for Challenges {
+    fn is_early(&self, request: &Request<Incoming>) -> bool {
+        self.look_up(request) == Reply::NotYet
+    }
+
+    fn reply(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let (host, reply) = (host_of(request), self.look_up(request));
         let name = host.ok().flatten().and_then(Host::parse);
         self.events.answered(name.as_ref().map_or("", Host::name), outcome(&reply));
         response(reply)
@@ -126,7 +135,7 @@ fn outcome(reply: &Reply) -> Answered {
     match reply {
         Reply::Challenge { .. } => Answered::Challenge,
         Reply::Redirect { .. } => Answered::Redirect,
-        Reply::NoAnswer => Answered::NoAnswer,
+        Reply::NoAnswer | Reply::NotYet => Answered::NoAnswer,
         Reply::NotManaged => Answered::NotManaged,
         Reply::MethodNotAllowed | Reply::BadRequest => Answered::BadRequest,
     }
@@ -138,7 +147,7 @@ fn response(reply: Reply) -> Response<Full<Bytes>> {
         Reply::Redirect { location } => {
             with(plain(StatusCode::PERMANENT_REDIRECT, "text/plain", "over https, please\n"), LOCATION, location)
         }
-        Reply::NoAnswer => plain(StatusCode::NOT_FOUND, "text/plain", "no answer to this challenge here\n"),
+        Reply::NoAnswer | Reply::NotYet => plain(StatusCode::NOT_FOUND, "text/plain", "no answer to this challenge here\n"),
         Reply::NotManaged => plain(StatusCode::NOT_FOUND, "text/plain", "not here\n"),
         Reply::MethodNotAllowed => {
             let refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET or HEAD, please\n");

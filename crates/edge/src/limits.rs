@@ -14,6 +14,8 @@ pub(crate) const LINGER_MS_MAX: u64 = 1_000;
 pub(crate) const ACCEPT_REST_MS: u64 = 50;
 /// How long requests in progress may take to finish once a listener is told to stop.
 pub(crate) const STOP_MS_MAX: u64 = 300;
+/// How often it is looked whether the account is known now.
+pub(crate) const ACCOUNT_LOOK_MS: u64 = 25;
 /// Connections that the kernel keeps before `accept`; the kernel cuts it to `net.core.somaxconn`.
 pub(crate) const BACKLOG: i32 = 1_024;
 
@@ -29,6 +31,9 @@ pub struct Limits {
     pub connections_per_peer_max: usize,
     /// How long a request's head may take to arrive.
     pub head_time_max: Duration,
+    /// How long a CA's question for a managed name waits while this node does not know the fleet's account: one that has just started, in a
+    /// fleet whose account is as young. Well below what a CA waits, since a refusal costs the order.
+    pub account_wait_max: Duration,
     /// How long a connection may live.
     pub connection_time_max: Duration,
 }
@@ -40,6 +45,7 @@ impl Default for Limits {
             connections_max: 512,
             connections_per_peer_max: 64,
             head_time_max: Duration::from_secs(5),
+            account_wait_max: Duration::from_secs(4),
             connection_time_max: Duration::from_secs(30),
         }
     }

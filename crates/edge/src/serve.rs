@@ -4,7 +4,7 @@
 //! fails does not spin; a stopped listener is gone within [`STOP_MS_MAX`]. No request body is read by the application.
 
 use std::convert::Infallible;
-use std::future::{poll_fn, ready};
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +20,19 @@ use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::address::ListenAddress;
 use crate::bind::{Bound, Socket, SocketFile};
 use crate::crowd::{Crowd, Peer};
-use crate::limits::{ACCEPT_REST_MS, HEAD_BYTES_MAX, HEADERS_MAX, LINGER_BYTES_MAX, LINGER_MS_MAX, Limits, STOP_MS_MAX};
+use crate::limits::{ACCEPT_REST_MS, ACCOUNT_LOOK_MS, HEAD_BYTES_MAX, HEADERS_MAX, LINGER_BYTES_MAX, LINGER_MS_MAX, Limits, STOP_MS_MAX};
 
 /// What a listener says to its clients.
 pub(crate) trait Site: Send + Sync + 'static {
+    /// Whether the reply would be another one if it were asked for a moment later. Must not block.
+    fn is_early(&self, _request: &Request<Incoming>) -> bool {
+        false
+    }
     /// The reply to a well-formed request. Must not block.
     fn reply(&self, request: &Request<Incoming>) -> Response<Full<Bytes>>;
     /// A connection ended without a reply from [`Site::reply`].
@@ -175,7 +179,7 @@ fn is_of_the_client(error: &io::Error) -> bool {
 }
 
 async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S, site: Arc<dyn Site>, limits: Limits, mut stopped: watch::Receiver<bool>) {
-    let service = service_fn(|request: Request<Incoming>| ready(Ok::<_, Infallible>(site.reply(&request))));
+    let service = service_fn(|request| Box::pin(reply(site.clone(), request, limits.account_wait_max)));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time_max)
@@ -202,6 +206,15 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S, site: Arc<dyn Site>,
     if timeout(limits.connection_time_max, one_request).await.is_err() {
         site.lost(Lost::TooSlow);
     }
+}
+
+/// The reply; one that will be another soon is waited for.
+async fn reply(site: Arc<dyn Site>, request: Request<Incoming>, wait_max: Duration) -> Result<Response<Full<Bytes>>, Infallible> {
+    let end = Instant::now() + wait_max;
+    while site.is_early(&request) && Instant::now() < end {
+        sleep(Duration::from_millis(ACCOUNT_LOOK_MS)).await;
+    }
+    Ok(site.reply(&request))
 }
 
 /// Waits until the listener is told to stop (or its handle is gone).

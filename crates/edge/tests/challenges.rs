@@ -73,6 +73,36 @@ async fn the_table_is_swapped_under_a_running_listener() {
     assert_eq!(status(&exchange(tcp(&listener), challenge_request().as_bytes()).await), 200);
 }
 
+/// A node that has just started may be asked before it has read the account of a fleet that is as young; a refusal would cost the order.
+#[tokio::test]
+async fn a_question_that_comes_before_the_account_is_waited_with() {
+    let table = Arc::new(ArcSwap::from_pointee(Answers::new(["example.com".parse().unwrap()], None, [], true)));
+    let limits = Limits { account_wait_max: SOON, ..Limits::default() };
+    let events = Arc::new(Events::default());
+    let listener = listen_challenges("127.0.0.1:0".parse().unwrap(), table.clone(), events.clone(), limits).await.unwrap();
+    let address = tcp(&listener);
+    let mut asked = TcpStream::connect(address).await.unwrap();
+    asked.write_all(challenge_request().as_bytes()).await.unwrap();
+    // A question that nothing is known about is not kept waiting behind it.
+    let other = exchange(address, b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n").await;
+    assert_eq!((status(&other), events.count(Answered::NoAnswer)), (404, 0));
+    table.store(Arc::new(answers()));
+    let reply = converse(asked, b"").await;
+    assert_eq!((status(&reply), body(&reply)), (200, key_authorization().as_str()));
+}
+
+#[tokio::test]
+async fn an_account_that_never_comes_is_waited_for_no_longer_than_allowed() {
+    let table = Arc::new(ArcSwap::from_pointee(Answers::new(["example.com".parse().unwrap()], None, [], true)));
+    let limits = Limits { account_wait_max: Duration::from_millis(100), ..Limits::default() };
+    let events = Arc::new(Events::default());
+    let listener = listen_challenges("127.0.0.1:0".parse().unwrap(), table, events.clone(), limits).await.unwrap();
+    let start = Instant::now();
+    assert_eq!(status(&exchange(tcp(&listener), challenge_request().as_bytes()).await), 404);
+    assert!(start.elapsed() >= limits.account_wait_max);
+    assert_eq!(events.count(Answered::NoAnswer), 1);
+}
+
 #[tokio::test]
 async fn all_addresses_are_both_families() {
     let (listener, _) = challenge_listener("[::]:0", Limits::default()).await;

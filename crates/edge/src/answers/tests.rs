@@ -101,7 +101,8 @@ fn other_methods_are_refused_for_challenges_only() {
 #[test]
 fn without_an_account_there_is_no_answer_but_a_redirect() {
     let answers = Answers::new(names(&["example.com"]), None, [], true);
-    assert_eq!(get(&answers, "example.com", &challenge(TOKEN)), Reply::NoAnswer);
+    assert_eq!(get(&answers, "example.com", &challenge(TOKEN)), Reply::NotYet);
+    assert_eq!(get(&answers, "example.com", &challenge("short")), Reply::NoAnswer);
     assert_eq!(get(&answers, "example.com", "/"), redirected("https://example.com/"));
 }
 
