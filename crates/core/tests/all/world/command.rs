@@ -22,17 +22,34 @@ pub struct Story {
 
 /// Tells a whole story and gives its log; a failed expectation fails the test, with the log.
 pub fn tell(script: &str) -> String {
-    let mut story = Story { world: World::new(1), certificates: BTreeMap::new(), issuers: vec!["ca".into()], first: None };
-    for line in script.lines() {
-        let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
-        if !words.is_empty() {
-            story.command(&words);
-        }
-    }
+    let mut story = Story::new(1);
+    script.lines().for_each(|line| story.line(line));
     story.world.log
 }
 
 impl Story {
+    /// A story in which nothing has happened yet.
+    pub fn new(seed: u64) -> Self {
+        Self { world: World::new(seed), certificates: BTreeMap::new(), issuers: vec!["ca".into()], first: None }
+    }
+
+    /// Carries out a line; what follows `#` is for the reader.
+    pub fn line(&mut self, line: &str) {
+        let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
+        if !words.is_empty() {
+            self.command(&words);
+        }
+    }
+
+    /// Whether every machine has seen the placed generation served, with the names that it is configured with, and nothing is under way.
+    pub fn is_at_rest(&self) -> bool {
+        let cert = self.main();
+        let Some(record) = self.world.cert_record(&cert) else { return false };
+        let wanted = self.certificates.get(&cert);
+        let as_configured = record.placed.as_ref().zip(wanted).is_some_and(|(placed, wanted)| wanted.has_names(&placed.names));
+        as_configured && record.attempt.is_none() && self.world.verified_by(&cert).len() == self.world.machines.len()
+    }
+
     fn command(&mut self, words: &[&str]) {
         let world = &mut self.world;
         match words {
@@ -50,6 +67,7 @@ impl Story {
         world.say("", &format!("── {}", words.join(" ")));
         match words {
             ["join", id] => self.join(id),
+            ["disarm"] => world.traps.clear(),
             ["crash", who] => self.each(who, World::crash),
             ["crash", moment @ ("before" | "after"), point @ ..] => world.traps.push(trap(moment, point, Blow::Crash)),
             ["pause", moment @ ("before" | "after"), point @ ..] => world.traps.push(trap(moment, point, Blow::Pause)),
@@ -73,6 +91,9 @@ impl Story {
             }
             ["config", who, rest @ ..] => self.configure(who, rest),
             ["ca", rest @ ..] => self.ca(rest),
+            ["renew", cert] if world.cert_record(&name(cert)).is_none() || world.up().is_empty() => {
+                world.say("", "there is nothing to renew")
+            }
             ["renew", cert] => world.operate(&name(cert), |record, _, now| certfleet_core::decide::request_renewal(record, now)),
             ["rollout", "resume", cert] => world.operate(&name(cert), |record, _, _| certfleet_core::decide::resume_rollout(record)),
             ["rollout", "back", cert, "to", number] => world.go_back(&name(cert), number.parse().expect("a number")),

@@ -1,7 +1,7 @@
 //! Carrying out actions: each takes effect at one moment and is heard of at a later one, so that a machine can be hit between the two.
 
 use certfleet_core::ca::CaError;
-use certfleet_core::decide::{Action, Call, Event};
+use certfleet_core::decide::{Action, Call};
 use certfleet_core::envelope::Expect;
 use certfleet_core::invariants;
 use certfleet_core::key::{Key, RecordKey};
@@ -13,10 +13,8 @@ use serde::Serialize;
 
 use super::ca::write_csr;
 use super::machine::TargetMood;
+use super::narrate::point;
 use super::{Blow, Happening, Ticket, World};
-
-/// How often in a row an attempt's hindrances are told.
-const TOLD_HINDRANCES: u32 = 8;
 
 impl World {
     pub(super) fn effect(&mut self, ticket: Ticket) {
@@ -32,7 +30,7 @@ impl World {
         self.count_certificates();
         let delay = self.delay(&ticket.action);
         let trapped = ticket.clone();
-        self.later(delay, Happening::Absorb(ticket, keys, outcome));
+        self.later(delay, Happening::Absorb(Box::new((ticket, outcome)), keys));
         self.spring(&trapped, &point, true);
     }
 
@@ -51,7 +49,7 @@ impl World {
                 let machine = self.machine(&ticket.machine);
                 machine.paused = true;
                 if !after {
-                    machine.held.push(Happening::Effect(ticket.clone()));
+                    machine.held.push(Happening::Effect(Box::new(ticket.clone())));
                 }
             }
         }
@@ -197,31 +195,6 @@ impl World {
         reply
     }
 
-    fn tell_write(&mut self, id: &str, cert: &CertName, record: &CertRecord, event: Event, done: bool) {
-        let ended = record.history.last().map(|entry| entry.number).filter(|_| event == Event::AsideEnded);
-        let number = ended.or(record.attempt.as_ref().map(|attempt| attempt.number)).unwrap_or(record.last_number);
-        let attempt = record.attempt.as_ref();
-        // What goes on for weeks in the same way is told a few times only.
-        let often = attempt.is_some_and(|attempt| attempt.hindered > TOLD_HINDRANCES);
-        if often && matches!(event, Event::PutOff | Event::TakenOver | Event::Released) {
-            return;
-        }
-        let refused = if done { "" } else { ": refused, another was faster" };
-        let problem = attempt.and_then(|attempt| attempt.problem.as_ref()).filter(|_| event == Event::PutOff);
-        let until = attempt.and_then(|attempt| attempt.not_before).zip(problem);
-        let until = until.map(|(stamp, problem)| format!(" until {stamp:.0} ({problem})")).unwrap_or_default();
-        self.say(id, &format!("write certs/{cert}: {} attempt {number}{until}{refused}", event.name()));
-    }
-
-    /// Looks that bring no news are passed over.
-    fn tell_call(&mut self, id: &str, call: &Call, said: &str) {
-        let order = order_of(call);
-        let news = self.last_words.insert((id.to_owned(), order.to_owned()), said.to_owned()).is_none_or(|before| before != said);
-        if news || !matches!(call, Call::Look(_)) {
-            self.say(id, &format!("call {} {order}: {said}", call.name()).replace(" : ", ": "));
-        }
-    }
-
     /// Certificates that left a CA since the last look go into the books.
     fn count_certificates(&mut self) {
         let fresh: Vec<(IssuerName, super::ca::Issued)> = self
@@ -281,30 +254,4 @@ impl World {
 
 fn touches_store(action: &Action) -> bool {
     !matches!(action, Action::Call(..) | Action::CheckClock(_) | Action::StandIn(..))
-}
-
-/// The name of the moment, for traps.
-fn point(action: &Action) -> String {
-    match action {
-        Action::Beat(..) => "beat".into(),
-        Action::CreateAccountKey => "create-account-key".into(),
-        Action::Register(..) => "register".into(),
-        Action::CheckClock(_) => "check-clock".into(),
-        Action::Reread(..) => "reread".into(),
-        Action::MakeKey(..) => "make-key".into(),
-        Action::Write(_, _, _, event) => format!("write {}", event.name()),
-        Action::Call(_, _, _, call) => format!("call {}", call.name()),
-        Action::StoreVersion(..) => "store-version".into(),
-        Action::Install(..) => "install".into(),
-        Action::StandIn(..) => "stand-in".into(),
-        Action::Report(..) => "report".into(),
-    }
-}
-
-fn order_of(call: &Call) -> &str {
-    match call {
-        Call::NewOrder(..) => "",
-        Call::Look(order) | Call::Finalize(order, _) | Call::Fetch(order) => order,
-        Call::Ready(urls) => urls.first().and_then(|url| url.split_once('#')).map_or("", |(order, _)| order),
-    }
 }

@@ -6,37 +6,31 @@ mod command;
 mod execute;
 mod fleet;
 mod machine;
+mod narrate;
 mod store;
 mod table;
+mod timeline;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use certfleet_core::decide::{Action, Plan, Subject, decide, renewal_moment};
+use certfleet_core::decide::{Action, Plan, Subject, decide};
 use certfleet_core::hash::draw;
 use certfleet_core::invariants::{Books, Violation};
-use certfleet_core::key::{Key, RecordKey};
-use certfleet_core::names::{CertName, IssuerName};
-use certfleet_core::time::{Timestamp, earlier, until};
+use certfleet_core::key::Key;
+use certfleet_core::names::IssuerName;
 use certfleet_core::view::Outcome;
 
-pub use command::tell;
+pub use command::{Story, tell};
 
 use ca::FakeCa;
 use machine::Machine;
 use store::FakeStore;
+use timeline::Queued;
 
 /// Most actions of one machine within a second.
 const ACTIONS_PER_SECOND_MAX: u32 = 60;
-/// The machines live through this much before they are suspended (again).
-const AWAKE: Duration = Duration::from_secs(70);
-/// Shortest suspension.
-const SUSPENDED_MIN: Duration = Duration::from_secs(1800);
-/// Longest suspension.
-const SUSPENDED_MAX: Duration = Duration::from_secs(6 * 3600);
-/// Most events of a run: a bound on a test gone wild.
-const EVENTS_MAX: u64 = 3_000_000;
 
 /// A moment of a machine's work at which something can be made to happen to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,36 +64,11 @@ pub enum Happening {
     /// The store tells a machine that a key may have changed.
     Deliver(String, u32, Key),
     /// An action takes effect outside.
-    Effect(Ticket),
+    Effect(Box<Ticket>),
     /// Its machine hears of it, having read the keys again that it touched.
-    Absorb(Ticket, Vec<Key>, Outcome),
+    Absorb(Box<(Ticket, Outcome)>, Vec<Key>),
     /// A machine's timer.
     Wake(String, u32),
-    /// A machine that was started again comes up.
-    Boot(String),
-}
-
-struct Queued {
-    at: Duration,
-    order: u64,
-    event: Happening,
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-impl Eq for Queued {}
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
 }
 
 /// The world.
@@ -148,28 +117,10 @@ impl World {
         }
     }
 
-    /// True UTC: what the CA's clock shows.
-    pub fn wall(&self) -> Timestamp {
-        Timestamp::from_second(1_767_225_600).expect("2026-01-01") + self.elapsed()
-    }
-
-    /// Since the beginning, by true clocks.
-    pub fn elapsed(&self) -> Duration {
-        self.t + self.suspended
-    }
-
     /// Between `low` and `high` milliseconds, by the seed.
     fn ms(&mut self, low: u64, high: u64) -> Duration {
         self.drawn += 1;
         Duration::from_millis(low + draw(&[&self.seed.to_string(), &self.drawn.to_string()]) % (high - low + 1))
-    }
-
-    pub fn say(&mut self, who: &str, what: &str) {
-        let ms = self.elapsed().as_millis();
-        let (days, ms) = (ms / 86_400_000, ms % 86_400_000);
-        let day = if days > 0 { format!("{days}d ") } else { String::new() };
-        let clock = format!("{:02}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
-        self.log.push_str(&format!("{day}{clock} {who:<3} {what}\n"));
     }
 
     /// Stops the test, with the story so far.
@@ -183,69 +134,11 @@ impl World {
         }
     }
 
-    fn later(&mut self, span: Duration, event: Happening) {
-        self.at(self.t + span, event);
-    }
-
-    fn at(&mut self, at: Duration, event: Happening) {
-        self.events += 1;
-        if self.events > EVENTS_MAX {
-            self.fail("too many events: a livelock");
-        }
-        self.queue.push(Reverse(Queued { at, order: self.events, event }));
-    }
-
-    /// Lets time pass. Where nothing is going on, all machines are suspended together for hours: their wall clocks go on, their monotonic
-    /// ones do not, and what would be thousands of idle beats need not be lived through.
-    pub fn run(&mut self, span: Duration) {
-        let end = self.elapsed() + span;
-        while self.elapsed() < end {
-            self.live(AWAKE.min(end - self.elapsed()));
-            let rest = end.saturating_sub(self.elapsed() + AWAKE).min(SUSPENDED_MAX);
-            let rest = self.next_stamp().map_or(rest, |stamp| until(self.wall(), earlier(stamp, Duration::from_secs(1))).min(rest));
-            if rest > SUSPENDED_MIN && self.is_quiet() {
-                self.suspended += rest;
-                self.up().iter().for_each(|id| self.decide(id));
-            }
-        }
-    }
-
-    /// The first stamp in the records that lies ahead.
-    fn next_stamp(&self) -> Option<Timestamp> {
-        let records = self.store.keys().into_iter().filter_map(|key| match RecordKey::of(&key) {
-            Some(RecordKey::Cert(cert)) => Some((self.cert_record(&cert)?, cert)),
-            _ => None,
-        });
-        let stamps = records.flat_map(|(record, cert)| {
-            let renewal = record.placed.as_ref().map(|placed| renewal_moment(&cert, placed));
-            [renewal, record.failures.not_before, record.attempt.and_then(|attempt| attempt.not_before)]
-        });
-        stamps.flatten().filter(|stamp| *stamp > self.wall()).min()
-    }
-
-    fn is_quiet(&self) -> bool {
-        let calm = |queued: &Reverse<Queued>| matches!(queued.0.event, Happening::Wake(..));
-        self.queue.iter().all(calm) && self.machines.values().all(|machine| !machine.paused)
-    }
-
-    fn live(&mut self, span: Duration) {
-        let end = self.t + span;
-        while let Some(Reverse(next)) = self.queue.pop() {
-            if next.at > end {
-                self.queue.push(Reverse(next));
-                break;
-            }
-            self.t = next.at;
-            self.happen(next.event);
-        }
-        self.t = end;
-    }
-
     fn happen(&mut self, event: Happening) {
         let id = match &event {
             Happening::Deliver(id, life, _) | Happening::Wake(id, life) => self.alive(id, *life),
-            Happening::Effect(ticket) | Happening::Absorb(ticket, ..) => self.alive(&ticket.machine, ticket.life),
-            Happening::Boot(id) => return self.start(&id.clone()),
+            Happening::Effect(ticket) => self.alive(&ticket.machine, ticket.life),
+            Happening::Absorb(heard, _) => self.alive(&heard.0.machine, heard.0.life),
         };
         let (Some(id), t) = (id, self.t) else { return };
         let machine = self.machine(&id);
@@ -257,9 +150,9 @@ impl World {
         }
         match event {
             Happening::Deliver(_, _, key) => self.deliver(&id, &key),
-            Happening::Effect(ticket) => return self.effect(ticket),
-            Happening::Absorb(ticket, keys, outcome) => self.absorb(&ticket, &keys, outcome),
-            Happening::Wake(..) | Happening::Boot(_) => {}
+            Happening::Effect(ticket) => return self.effect(*ticket),
+            Happening::Absorb(heard, keys) => self.absorb(&heard.0, &keys, heard.1),
+            Happening::Wake(..) => {}
         }
         self.decide(&id);
     }
@@ -307,7 +200,7 @@ impl World {
 
     /// A machine decides, and begins what it decided.
     pub fn decide(&mut self, id: &str) {
-        let (t, wall, seed, looks_twice) = (self.t, self.wall(), self.seed, self.events % 16 == 0);
+        let (t, wall, seed, looks_twice) = (self.t, self.wall(), self.seed, self.events.is_multiple_of(16));
         let machine = self.machine(id);
         let now = machine.now(t, wall);
         let Some(view) = &mut machine.view else { return };
@@ -329,7 +222,7 @@ impl World {
         self.pace(id, &plan);
         for (subject, action) in plan.actions {
             let delay = self.delay(&action);
-            self.later(delay, Happening::Effect(Ticket { machine: id.to_owned(), life, subject, action }));
+            self.later(delay, Happening::Effect(Box::new(Ticket { machine: id.to_owned(), life, subject, action })));
         }
         if self.machine(id).may_go() {
             self.say(id, "is gone");
@@ -344,33 +237,6 @@ impl World {
         machine.pace = (second, before + u32::try_from(plan.actions.len()).expect("few"));
         if machine.pace.1 > ACTIONS_PER_SECOND_MAX {
             self.fail(&format!("{id} is in a livelock: {:?}", plan.actions));
-        }
-    }
-
-    /// What people would want to read of a plan: troubles and waits that are new.
-    fn narrate(&mut self, id: &str, plan: &Plan) {
-        let machine = self.machine(id);
-        let passing = |why: &str| {
-            why.contains("goes first") || why.contains("put off by") || why.contains("is compared") || why.contains("being registered")
-        };
-        let news: Vec<String> = plan.troubles.iter().filter(|why| !machine.troubles.contains(why)).cloned().collect();
-        let waits: BTreeMap<CertName, String> = plan.waits.clone().into_iter().filter(|(_, why)| !passing(why)).collect();
-        let new_waits: Vec<String> = waits
-            .iter()
-            .filter(|(cert, why)| machine.waits.get(*cert) != Some(*why))
-            .map(|(cert, why)| format!("waits with {cert}: {why}"))
-            .collect();
-        machine.waits = waits;
-        machine.troubles = plan.troubles.iter().cloned().collect();
-        for why in news {
-            self.say(id, &format!("trouble: {why}"));
-        }
-        for why in new_waits {
-            // What several wait for in the same words is told once.
-            let moment = self.elapsed().as_secs();
-            if self.last_words.insert((String::new(), why.clone()), moment.to_string()).is_none() {
-                self.say(id, &why);
-            }
         }
     }
 
