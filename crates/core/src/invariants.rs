@@ -127,3 +127,97 @@ impl Books {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::HistoryEntry;
+    use crate::samples::{attempt, cert, name, placed, record, wall};
+
+    fn finalizing() -> Step {
+        Step::Finalizing { order: "o".into() }
+    }
+
+    fn with(attempt: Attempt) -> CertRecord {
+        CertRecord { last_number: attempt.number, attempt: Some(attempt), ..record() }
+    }
+
+    fn ended(before: &CertRecord, end: AttemptEnd) -> CertRecord {
+        let attempt = before.attempt.clone().expect("has one");
+        let (number, issuer, drivers) = (attempt.number, attempt.issuer, attempt.drivers);
+        let entry = HistoryEntry { number, issuer, drivers, started_at: wall(), ended_at: wall(), end };
+        CertRecord { attempt: None, history: vec![entry], ..before.clone() }
+    }
+
+    fn issued() -> AttemptEnd {
+        AttemptEnd::Issued { serial: "01".into() }
+    }
+
+    #[test]
+    fn a_whole_attempt_breaks_nothing() {
+        let (first, last) = (with(attempt(1, "a", Step::Keyed)), with(attempt(1, "a", finalizing())));
+        let done = CertRecord { placed: Some(placed(1, 1)), ..ended(&last, issued()) };
+        assert_eq!(record_step(None, &record(), |_| false), Ok(()));
+        assert_eq!(record_step(Some(&record()), &first, |_| false), Ok(()));
+        assert_eq!(record_step(Some(&first), &last, |_| false), Ok(()));
+        assert_eq!(record_step(Some(&last), &done, |_| true), Ok(()));
+    }
+
+    #[test]
+    fn wrong_steps_are_violations() {
+        let (keyed, last) = (with(attempt(1, "a", Step::Keyed)), with(attempt(1, "a", finalizing())));
+        let done = CertRecord { placed: Some(placed(1, 1)), ..ended(&last, issued()) };
+        let other_key = |record: &CertRecord| {
+            let attempt = record.attempt.clone().map(|attempt| Attempt { key: SpkiHash::of(b"x"), ..attempt });
+            CertRecord { attempt, ..record.clone() }
+        };
+        let foreign = CertRecord { placed: Some(Placed { key: SpkiHash::of(b"x"), ..placed(1, 1) }), ..done.clone() };
+        let falling = CertRecord { placed: Some(placed(2, 1)), ..done.clone() };
+        let forgetful = CertRecord { last_number: Generation(0), ..done.clone() };
+        let wrong: [(&str, &CertRecord, &CertRecord); 9] = [
+            ("while attempt 1 runs", &keyed, &with(attempt(2, "a", Step::Keyed))),
+            ("after number 1 was used", &done, &CertRecord { placed: done.placed.clone(), ..with(attempt(1, "a", Step::Keyed)) }),
+            ("starts at finalizing", &record(), &with(attempt(1, "a", finalizing()))),
+            ("goes back", &last, &keyed),
+            ("changes its key", &keyed, &other_key(&keyed)),
+            ("has not the attempt's key", &last, &foreign),
+            ("without rising", &done, &falling),
+            ("forgets a number", &done, &forgetful),
+            ("the placement vanishes", &done, &CertRecord { placed: None, ..done.clone() }),
+        ];
+        for (what, before, after) in wrong {
+            let violation = record_step(Some(before), after, |_| true).expect_err(what).to_string();
+            assert!(violation.contains(what), "{violation}, not: {what}");
+        }
+        let early = record_step(Some(&last), &done, |_| false).expect_err("the CA has not spoken");
+        assert!(early.to_string().contains("could still give"), "{early}");
+    }
+
+    #[test]
+    fn books_notice_what_comes_twice() {
+        let mut books = Books::default();
+        let (one, two) = (attempt(1, "a", Step::Keyed), attempt(2, "a", Step::Keyed));
+        assert_eq!(books.attempt(&cert(), &one), Ok(()));
+        assert_eq!(books.attempt(&cert(), &one), Ok(()));
+        assert!(books.attempt(&cert(), &Attempt { number: Generation(1), ..two.clone() }).is_err());
+        assert_eq!(books.issued(&one.key, "01", true), Ok(()));
+        assert!(books.issued(&one.key, "02", true).is_err());
+        assert!(books.issued(&two.key, "03", false).is_err());
+        assert_eq!(books.installed(&name("a"), &cert(), (0, 2)), Ok(()));
+        assert!(books.installed(&name("a"), &cert(), (0, 1)).is_err());
+        assert_eq!(books.installed(&name("b"), &cert(), (0, 1)), Ok(()));
+    }
+
+    #[test]
+    fn only_what_a_record_announces_may_be_issued() {
+        let attempt = |step| attempt(1, "a", step);
+        let key = attempt(Step::Keyed).key;
+        assert!(may_be_issued(None, &key).is_err());
+        assert!(may_be_issued(Some(&with(attempt(Step::Keyed))), &key).is_err());
+        assert_eq!(may_be_issued(Some(&with(attempt(finalizing()))), &key), Ok(()));
+        assert_eq!(may_be_issued(Some(&CertRecord { set_aside: vec![attempt(finalizing())], ..record() }), &key), Ok(()));
+        let later = crate::time::later(wall(), std::time::Duration::from_secs(1));
+        assert!(serves_valid(&name("a"), wall(), later, wall()).is_err());
+        assert_eq!(serves_valid(&name("a"), later, later, wall()), Ok(()));
+    }
+}

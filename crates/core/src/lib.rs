@@ -15,6 +15,8 @@ pub mod key;
 pub mod names;
 pub mod rank;
 pub mod records;
+#[cfg(test)]
+mod samples;
 pub mod secret;
 pub mod spec;
 pub mod time;

@@ -121,3 +121,58 @@ fn serial(certificate: &X509Certificate<'_>) -> String {
 fn timestamp(seconds: i64) -> Result<Timestamp, ChainError> {
     Timestamp::from_second(seconds).map_err(|e| ChainError(e.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A leaf under a test CA, and the CA; made with `openssl x509 -req -set_serial 0x80ab01`.
+    const CHAIN: &str = include_str!("fixtures/chain.pem");
+    /// Made with `openssl req -x509`, same key as the leaf.
+    const SELF_SIGNED: &str = include_str!("fixtures/self_signed.pem");
+
+    #[test]
+    fn a_leaf_says_what_openssl_says() {
+        let leaf = Leaf::from_pem(CHAIN).expect("reads");
+        let names: Vec<&str> = leaf.names.iter().map(Identifier::as_str).collect();
+        assert_eq!(names, ["example.com", "*.example.com", "192.0.2.7", "2001:db8::7"]);
+        assert_eq!(leaf.serial, "80ab01");
+        assert_eq!(leaf.not_before.to_string(), "2026-11-21T00:51:42Z");
+        assert_eq!(leaf.not_after.to_string(), "2126-10-28T00:51:42Z");
+        assert_eq!(leaf.key.as_str(), "1920626c6df9eb23b14c8c9e472ce3f0b46781db124ac2dca99d4001212d1254");
+        assert_eq!(leaf.fingerprint.as_str(), "d78871a146d838afa50622daf7daab50586c5a068ff8428a71bf22abefa56245");
+        assert!(!leaf.self_signed);
+        assert_eq!(certificates(CHAIN).expect("reads").len(), 2);
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_known_by_its_key() {
+        let own = Leaf::from_pem(SELF_SIGNED).expect("reads");
+        assert!(own.self_signed);
+        assert_eq!(own.key, Leaf::from_pem(CHAIN).expect("reads").key);
+    }
+
+    #[test]
+    fn garbage_is_no_chain() {
+        let cut = &CHAIN[..CHAIN.len() / 4];
+        let block = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        let other = CHAIN.replace("CERTIFICATE", "PRIVATE KEY");
+        for bad in ["", "hello", cut, &block(""), &block("AAAA"), &block("!!"), &other, &" ".repeat(CHAIN_BYTES_MAX + 1)] {
+            assert!(Leaf::from_pem(bad).is_err(), "{:.60}", bad);
+        }
+        let mut der = certificates(CHAIN).expect("reads").remove(0);
+        der.push(0);
+        assert!(Leaf::from_der(&der).is_err(), "bytes follow it");
+    }
+
+    #[test]
+    fn no_cut_or_flipped_byte_panics() {
+        let der = certificates(CHAIN).expect("reads").remove(0);
+        for index in 0..der.len() {
+            let mut flipped = der.clone();
+            flipped[index] ^= 0x55;
+            let _ = Leaf::from_der(&flipped);
+            assert!(Leaf::from_der(&der[..index]).is_err(), "cut at {index}");
+        }
+    }
+}

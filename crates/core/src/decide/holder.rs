@@ -77,3 +77,61 @@ pub(super) fn my_rank(view: &View, now: Now, work: &str, without: Option<&NodeNa
     let place = order.iter().position(|node| **node == view.me.node).unwrap_or(order.len());
     u32::try_from(place).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::Step;
+    use crate::samples::{at, attempt, cert, mono, name, presence, record, seen, view};
+
+    /// What `a` makes of the holder `b`, whose presence and record changed and were read at these seconds.
+    fn judged(presence_at: (u64, u64), record_at: (u64, u64), now: u64, change: impl Fn(&mut Presence)) -> Hold {
+        let mut view = view();
+        let mut beat = presence("b", 1);
+        change(&mut beat);
+        view.presence.insert(name("b"), seen(beat, presence_at.0, presence_at.1));
+        let attempt = attempt(1, "b", Step::Keyed);
+        let record = seen(record(), record_at.0, record_at.1);
+        judge(Turn { view: &view, now: at(now), seed: 0, cert: &cert() }, &record, &attempt)
+    }
+
+    fn still(_: &mut Presence) {}
+
+    #[test]
+    fn a_holder_is_gone_when_both_stood_still_and_were_read_again() {
+        let gone = Hold::Free(mono(17), Some(name("b")));
+        assert_eq!(judged((10, 10), (12, 12), 16, still), Hold::Alive(mono(17)));
+        assert!(matches!(judged((10, 10), (12, 12), 17, still), Hold::Unsure(keys) if keys.len() == 2));
+        assert!(matches!(judged((10, 17), (12, 16), 17, still), Hold::Unsure(_)));
+        assert_eq!(judged((10, 17), (12, 17), 17, still), gone);
+        assert_eq!(judged((16, 17), (12, 17), 17, still), Hold::Alive(mono(21)));
+    }
+
+    #[test]
+    fn a_record_that_stands_still_is_free_though_its_holder_beats() {
+        assert_eq!(judged((311, 312), (12, 312), 311, still), Hold::Alive(mono(312)));
+        assert_eq!(judged((311, 312), (12, 312), 312, still), Hold::Free(mono(312), Some(name("b"))));
+    }
+
+    #[test]
+    fn a_new_life_or_a_goodbye_frees_at_once() {
+        let again = |beat: &mut Presence| beat.incarnation = name("b.2");
+        let leaving = |beat: &mut Presence| beat.state = PresenceState::Leaving;
+        assert_eq!(judged((13, 13), (12, 12), 13, again), Hold::Free(mono(13), None));
+        assert_eq!(judged((13, 13), (12, 12), 13, leaving), Hold::Free(mono(13), Some(name("b"))));
+        assert!(matches!(judged((9, 9), (12, 12), 13, again), Hold::Unsure(_)), "read before the record: perhaps the earlier life's");
+    }
+
+    #[test]
+    fn own_removed_and_unheld_attempts() {
+        let mut view = view();
+        let record = seen(record(), 3, 3);
+        let judge = |view: &View, attempt: &Attempt| judge(Turn { view, now: at(4), seed: 0, cert: &cert() }, &record, attempt);
+        assert_eq!(judge(&view, &attempt(1, "a", Step::Keyed)), Hold::Mine);
+        assert_eq!(judge(&view, &Attempt { holder: None, ..attempt(1, "a", Step::Keyed) }), Hold::Free(mono(3), None));
+        view.presence.remove(&name::<NodeName>("b"));
+        assert_eq!(judge(&view, &attempt(1, "b", Step::Keyed)), Hold::Alive(mono(8)));
+        view.fleet.as_mut().expect("there").removals.push(name("b"));
+        assert_eq!(judge(&view, &attempt(1, "b", Step::Keyed)), Hold::Free(mono(3), Some(name("b"))));
+    }
+}

@@ -91,3 +91,55 @@ fn served(view: &View, cert: &CertName, target: &TargetName) -> Option<(Timestam
 fn is_urgent(not_after: Timestamp, life: Duration, percent: u8, now: Now) -> bool {
     until(now.wall, not_after).as_secs() * 100 < life.as_secs() * u64::from(percent)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{at, cert, name, placed, record, report, seen, view};
+    use crate::spec::Rollout;
+
+    /// A view with generation 2 placed and one canary, and the canary's name.
+    fn rolling() -> (View, Placed, NodeName) {
+        let mut view = view();
+        let mut record = record();
+        record.spec.rollout = Rollout { canary: 1, ..Rollout::default() };
+        record.placed = Some(placed(2, 5));
+        view.certs.insert(cert(), seen(record.clone(), 0, 0));
+        let canary = canaries(&view, &cert(), &record, at(0))[0].clone();
+        (view, placed(2, 5), canary)
+    }
+
+    #[test]
+    fn the_gate_opens_when_the_canary_is_verified() {
+        let (mut view, placed, canary) = rolling();
+        assert_eq!(gate(&view, &cert(), at(0)), Gate::Waiting(vec![canary.clone()]));
+        report(&mut view, canary.as_str(), placed.placement, TargetState::Installed);
+        assert_eq!(gate(&view, &cert(), at(0)), Gate::Waiting(vec![canary.clone()]), "written is not seen");
+        report(&mut view, canary.as_str(), placed.placement, TargetState::Verified);
+        assert_eq!(gate(&view, &cert(), at(0)), Gate::Open);
+    }
+
+    #[test]
+    fn a_failure_halts_until_resumed() {
+        let (mut view, placed, canary) = rolling();
+        report(&mut view, canary.as_str(), placed.placement, TargetState::Failed);
+        assert!(matches!(gate(&view, &cert(), at(0)), Gate::Halted(node, _) if node == canary));
+        let resumed = super::super::resume_rollout(&view.certs[&cert()].value);
+        view.certs.insert(cert(), seen(resumed, 1, 1));
+        assert_eq!(gate(&view, &cert(), at(1)), Gate::Open);
+    }
+
+    #[test]
+    fn a_halt_yields_where_little_life_is_left() {
+        let (mut view, placed, canary) = rolling();
+        report(&mut view, canary.as_str(), placed.placement, TargetState::Failed);
+        view.me.node = ["a", "b", "c"].into_iter().map(name).find(|node| *node != canary).expect("two are no canaries");
+        let may = |view: &View, days: u64| may_install(view, &cert(), &name("nginx"), at(days * 24 * 3600));
+        assert!(may(&view, 0), "it has nothing to serve");
+        let memory = view.local.memory.entry(cert()).or_default();
+        memory.valid = Some((placed.not_before, placed.not_after));
+        assert!(!may(&view, 0), "an earlier life installed something good");
+        view.presence.values_mut().for_each(|presence| presence.changed_at = crate::samples::mono(80 * 24 * 3600));
+        assert!(!may(&view, 71) && may(&view, 73), "20 % of 90 days are 18");
+    }
+}

@@ -334,3 +334,6 @@ pub fn resume_rollout(record: &CertRecord) -> CertRecord {
     }
     record
 }
+
+#[cfg(test)]
+mod tests;

@@ -326,3 +326,6 @@ fn take<K: Ord, T: DeserializeOwned>(
     map.insert(key, Observed { value, revision: revision.clone(), changed_at: now, read_at: now });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
