@@ -1,12 +1,14 @@
-//! Log lines on stderr: plain for people, JSON for machines, with the same field names (`event`, `cert`, `attempt`, `node`, …).
+//! Log lines on stderr: plain for people, JSON for machines, with the same field names (`event`, `cert`, `attempt`, …).
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{LogFormat, LogSettings};
+use crate::config::{LogFormat, LogLevel, LogSettings};
 
 struct Utc;
 
@@ -16,15 +18,23 @@ impl FormatTime for Utc {
     }
 }
 
-/// Starts logging; the second call of a process changes nothing.
+/// Starts logging; the second call of a process changes nothing. Crates that are not ours speak from `warn` on.
 pub fn start(settings: LogSettings) {
-    let filter = EnvFilter::new(format!(
-        "warn,certfleet={0},certfleet_node={0},certfleet_edge={0},certfleet_store={0},certfleet_acme={0},certfleet_deploy={0}",
-        settings.level.as_str()
-    ));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_timer(Utc).with_target(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_timer(Utc).with_target(false);
+    let targets = Targets::new().with_default(LevelFilter::WARN).with_target("certfleet", level(settings.level));
+    let registry = tracing_subscriber::registry().with(targets);
     let _ = match settings.format {
-        LogFormat::Plain => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Plain => registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
+}
+
+fn level(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
 }

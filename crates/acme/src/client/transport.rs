@@ -107,7 +107,7 @@ impl Transport {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(IDLE_SECONDS_MAX))
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .build(builder.enable_http1().enable_http2().wrap_connector(tcp)))
+            .build(builder.enable_http1().wrap_connector(tcp)))
     }
 
     fn keep_nonce(&self, nonce: HeaderValue) {

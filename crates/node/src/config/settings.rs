@@ -103,16 +103,3 @@ pub enum LogLevel {
     /// And everything.
     Trace,
 }
-
-impl LogLevel {
-    /// As `tracing` filters spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}

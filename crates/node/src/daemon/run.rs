@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certfleet_acme::{CertificateAuthority, Client};
-use certfleet_core::decide::decide;
+use certfleet_core::decide::{Subject, decide};
 use certfleet_core::key::Key;
 use certfleet_core::names::{IssuerName, TargetName};
 use certfleet_core::view::{Me, StoreState, View};
@@ -263,7 +263,7 @@ impl Daemon {
     /// Every target has a file: the web servers can start.
     fn is_ready(&self) -> bool {
         let seen = self.shared.lock();
-        let waiting = seen.view.local.busy.iter().any(|subject| matches!(subject, certfleet_core::decide::Subject::StandIn(..)));
+        let waiting = seen.view.local.busy.iter().any(|subject| matches!(subject, Subject::StandIn(..)));
         !waiting
     }
 
@@ -272,7 +272,7 @@ impl Daemon {
         self.shared.lock().view.local.leaving = true;
     }
 
-    /// Whether nothing is held any more and the fleet knows that this node goes.
+    /// Whether nothing is held any more, the fleet knows that this node goes, and what it wrote about that was told.
     fn has_let_go(&self) -> bool {
         let seen = self.shared.lock();
         let said = seen
@@ -284,7 +284,8 @@ impl Daemon {
         let away = seen.view.membership().is_err();
         let holds = seen.view.certs.values().filter_map(|cert| cert.value.attempt.as_ref()?.holder.as_ref());
         let mut holds = holds.filter(|holder| holder.incarnation == seen.view.me.incarnation);
-        away || (said && holds.next().is_none())
+        let writing = seen.view.local.busy.iter().any(|subject| matches!(subject, Subject::Presence | Subject::Cert(_)));
+        away || (said && !writing && holds.next().is_none())
     }
 
     async fn reload(&mut self, settings: Settings) {
