@@ -34,7 +34,8 @@ pub(super) fn is_registered(view: &View, issuer: &IssuerName) -> bool {
     let (Some(key), Some(spec), Some(account)) = (&view.account_key, view.spec.issuers.get(issuer), view.accounts.get(issuer)) else {
         return false;
     };
-    account.value.directory == spec.directory && account.value.thumbprint == key.thumbprint
+    let is_lost = view.local.lost_accounts.get(issuer) == Some(&account.value.url);
+    account.value.directory == spec.directory && account.value.thumbprint == key.thumbprint && !is_lost
 }
 
 fn register(view: &View, now: Now, plan: &mut Plan, issuer: &IssuerName, thumbprint: &str) {

@@ -34,6 +34,9 @@ const TARGET_FAILED_SECONDS_MAX: u64 = 600;
 /// Longest such pause for a server that is not running, in seconds.
 const TARGET_WAITING_SECONDS_MAX: u64 = 30;
 
+/// What a CA says of an account that it does not know (RFC 8555 section 6.7).
+const ACCOUNT_UNKNOWN: &str = "accountDoesNotExist";
+
 /// What a CA call gave.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CaReply {
@@ -105,7 +108,10 @@ impl View {
             Outcome::Called(cert, number, issuer, reply) => self.called(cert, number, issuer, reply, now.mono),
             Outcome::VersionStored(cert, number, hash) => self.drive(cert, number).version = Some(hash),
             Outcome::ClockChecked(issuer, result) => self.clock_checked(issuer, result, now),
-            Outcome::Registered(issuer, result) => self.note_use(&issuer, result.err().as_ref(), now.mono),
+            Outcome::Registered(issuer, result) => {
+                self.local.lost_accounts.remove(&issuer);
+                self.note_use(&issuer, result.err().as_ref(), now.mono);
+            }
             Outcome::Installed(target, results) => self.installed(&target, results, now),
             Outcome::StoodIn(cert, target) => drop(self.local.stood_in.insert((cert, target))),
         }
@@ -118,6 +124,7 @@ impl View {
     fn called(&mut self, cert: CertName, number: Generation, issuer: IssuerName, reply: Result<CaReply, CaError>, now: Mono) {
         let own_trouble = reply.as_ref().err().filter(|error| matches!(error, CaError::Unreachable(_) | CaError::Malformed(_)));
         self.note_use(&issuer, own_trouble, now);
+        self.note_lost_account(&issuer, reply.as_ref().err());
         let drive = self.drive(cert, number);
         drive.error = None;
         match reply {
@@ -136,6 +143,14 @@ impl View {
                 drive.error = Some(error);
                 drive.look_at = now;
             }
+        }
+    }
+
+    /// An account that its CA does not know is registered again (RFC 8555 section 7.3).
+    fn note_lost_account(&mut self, issuer: &IssuerName, error: Option<&CaError>) {
+        let Some(CaError::Refused(problem) | CaError::NotFound(problem)) = error else { return };
+        if let Some(account) = self.accounts.get(issuer).filter(|_| problem.kind == ACCOUNT_UNKNOWN) {
+            self.local.lost_accounts.insert(issuer.clone(), account.value.url.clone());
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Local {
     pub drives: BTreeMap<(CertName, Generation), Drive>,
     /// CAs that this node leaves to others for a while.
     pub bars: BTreeMap<IssuerName, Bar>,
+    /// Accounts (their URLs) that their CA says it does not know, though the fleet registered them: it was reset, or they were removed there.
+    pub lost_accounts: BTreeMap<IssuerName, String>,
     /// How this node's clock compares with each CA's.
     pub clocks: BTreeMap<IssuerName, ClockCheck>,
     /// What each target has.

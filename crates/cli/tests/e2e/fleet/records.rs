@@ -1,0 +1,96 @@
+//! A fleet seen from below: what stands in the store and in the live directories.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use certfleet_core::envelope::Expect;
+use certfleet_core::key::RecordKey;
+use certfleet_core::names::{CertName, SpkiHash};
+use certfleet_core::records::CertRecord;
+use certfleet_core::x509::Leaf;
+use certfleet_node::trust;
+use certfleet_store::{Settled, Store, put_settled};
+
+use super::Fleet;
+
+impl Fleet {
+    /// The store.
+    pub async fn store(&self) -> Arc<dyn Store> {
+        certfleet_store::open(&format!("file://{}", self.store_dir().display())).await.expect("the store is there")
+    }
+
+    /// A certificate's record.
+    pub async fn record(&self, cert: &str) -> CertRecord {
+        let key = RecordKey::Cert(cert_name(cert)).key();
+        let stored = self.store().await.get(&key).await.expect("the store can be read").expect("the record is there");
+        stored.envelope.record().expect("it is one")
+    }
+
+    /// Changes a certificate's record behind the fleet's back.
+    pub async fn rewrite(&self, cert: &str, change: impl FnOnce(&mut CertRecord)) {
+        let (store, key) = (self.store().await, RecordKey::Cert(cert_name(cert)).key());
+        let stored = store.get(&key).await.expect("the store can be read").expect("the record is there");
+        let mut record: CertRecord = stored.envelope.record().expect("it is one");
+        change(&mut record);
+        let envelope = trust::wrap(&stored.envelope.writer, &record).expect("wraps");
+        let settled = put_settled(store.as_ref(), &key, &envelope, &Expect::Revision(stored.revision)).await.expect("the store takes it");
+        assert!(matches!(settled, Settled::Done(_)), "somebody else wrote {cert}");
+    }
+
+    /// Whether the private key with this hash is in the store.
+    pub async fn has_key(&self, key: &SpkiHash) -> bool {
+        let key = RecordKey::PrivateKey(key.clone()).key();
+        self.store().await.get(&key).await.expect("the store can be read").is_some()
+    }
+
+    /// The live directory of a certificate on node `n`.
+    pub fn live_dir(&self, n: u8, cert: &str) -> PathBuf {
+        self.dir(n).join("live").join(cert)
+    }
+
+    /// What node `n` has installed at the target `plain`, if it is a whole pair that is no stand-in.
+    pub fn live(&self, n: u8, cert: &str) -> Option<Leaf> {
+        let read = |file: &str| std::fs::read_to_string(self.live_dir(n, cert).join(file)).ok();
+        let leaf = Leaf::from_pem(&read("fullchain.pem")?).expect("a chain");
+        if leaf.self_signed {
+            return None;
+        }
+        let key = certfleet_acme::spki_of_key(&read("privkey.pem")?.into()).expect("a key");
+        (key == leaf.key).then_some(leaf)
+    }
+
+    /// Waits until these nodes report and have the placed generation, at least `generation`; checks that its key is in the store.
+    pub async fn have(&self, nodes: impl IntoIterator<Item = u8>, cert: &str, generation: u64) -> Leaf {
+        let mut last = None;
+        for n in nodes {
+            let what = format!("node {n} has generation {generation} of {cert} or a later one");
+            last = Some(self.until(&what, || self.has(n, cert, generation)).await);
+        }
+        let leaf = last.expect("at least one node");
+        assert!(self.has_key(&leaf.key).await, "the key of {cert} is not in the store");
+        leaf
+    }
+
+    /// What node `n` has, if it is the placed generation and at least `generation`, and reported.
+    pub async fn has(&self, n: u8, cert: &str, generation: u64) -> Option<Leaf> {
+        let status = self.certificate(n, cert).await?;
+        let placed = status.generation.filter(|placed| placed.0 >= generation)?;
+        let own = status.nodes.iter().find(|node| node.node == self.name(n))?;
+        let leaf = self.live(n, cert)?;
+        (own.generation == Some(placed) && own.serial.as_deref() == Some(&leaf.serial)).then_some(leaf)
+    }
+
+    /// Waits until every node has it; all have the same. Then the CA must have issued as many certificates as told.
+    pub async fn all_have(&self, cert: &str, generation: u64, issued: usize) -> Leaf {
+        let leaf = self.have(self.numbers(), cert, generation).await;
+        for n in self.numbers() {
+            assert_eq!(self.live(n, cert).as_ref(), Some(&leaf), "node {n} has another certificate");
+        }
+        assert_eq!(self.lab.pebble.issued().len(), issued, "{}", self.lab.pebble.log());
+        leaf
+    }
+}
+
+pub(crate) fn cert_name(cert: &str) -> CertName {
+    cert.parse().expect("a certificate's name")
+}
