@@ -11,10 +11,12 @@ use crate::names::{CertName, Generation, IssuerName};
 use crate::records::{CertRecord, Placed};
 use crate::spec::Specification;
 use crate::time::{Now, Timestamp, later};
-use crate::view::{MadeKey, Observed};
+use crate::view::{Drive, MadeKey, Observed};
 
 /// A certificate that is due for renewal from its first day (a CA's mistake) is renewed no sooner than this after it came, in seconds.
 const BORN_DUE_SECONDS: u64 = 3600;
+/// A key that was made and not used for this long is not used any more, since nothing refers to it and it will be removed, in seconds.
+const KEY_SECONDS_MAX: u64 = 3600;
 
 pub(super) fn decide(turn: Turn<'_>, seen: Option<&Observed<CertRecord>>, plan: &mut Plan) {
     let Turn { view, now, cert, .. } = turn;
@@ -51,9 +53,11 @@ pub(super) fn decide(turn: Turn<'_>, seen: Option<&Observed<CertRecord>>, plan: 
 fn start(turn: Turn<'_>, seen: Option<&Observed<CertRecord>>, spec: &Specification, issuer: &IssuerName, plan: &mut Plan) {
     let record = seen.map(|seen| &seen.value);
     let number = record.map_or(Generation(0), |record| record.last_number).max(turn.highest_number()).next();
-    let made =
-        turn.drive(number).and_then(|drive| drive.made.as_ref().filter(|_| drive.asked.as_ref() == Some(&(spec.key, spec.names.clone()))));
-    let Some(MadeKey { key, csr }) = made else {
+    let is_usable = |drive: &&Drive| {
+        let is_fresh = turn.now.mono.since(drive.made_at).as_secs() < KEY_SECONDS_MAX;
+        is_fresh && drive.asked.as_ref() == Some(&(spec.key, spec.names.clone()))
+    };
+    let Some(MadeKey { key, csr }) = turn.drive(number).filter(is_usable).and_then(|drive| drive.made.as_ref()) else {
         return turn.act(plan, Action::MakeKey(turn.cert.clone(), number, spec.key, spec.names.clone()));
     };
     let profile = turn.view.spec.issuers.get(issuer).and_then(|issuer| issuer.profile.clone());

@@ -8,6 +8,7 @@
 mod accounts;
 mod aside;
 mod claim;
+mod collect;
 mod deploy;
 mod drive;
 mod holder;
@@ -21,6 +22,7 @@ mod troubles;
 mod turn;
 mod upkeep;
 
+pub(crate) use collect::unreferenced;
 pub use plan::{Action, Call, Event, Plan, Subject};
 pub use rollout::Gate;
 pub use transition::{go_back, renewal_moment, request_renewal, resume_rollout};
@@ -39,6 +41,7 @@ pub fn decide(view: &View, now: Now, seed: u64) -> Plan {
     deploy::decide(view, now, &mut plan);
     issuance::decide(view, now, seed, &mut plan);
     accounts::decide(view, now, &mut plan);
+    collect::decide(view, now, &mut plan);
     presence::decide(view, now, &mut plan);
     plan
 }

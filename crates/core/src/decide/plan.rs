@@ -8,7 +8,7 @@ use crate::names::{CertName, Generation, Identifier, IssuerName, NodeName, Targe
 use crate::records::{AccountRecord, CertRecord, Placed, Presence, Report, VersionRecord};
 use crate::spec::KeyType;
 use crate::time::{Mono, Now, Timestamp, until};
-use crate::view::View;
+use crate::view::{Blob, View};
 
 /// Longest sleep, in seconds: the wall clock may be set meanwhile.
 const SLEEP_SECONDS_MAX: u64 = 600;
@@ -34,6 +34,8 @@ pub enum Subject {
     StandIn(CertName, TargetName),
     /// This node's report.
     Report(CertName, TargetName),
+    /// What nothing refers to.
+    Rubbish,
 }
 
 /// One thing to do.
@@ -63,6 +65,10 @@ pub enum Action {
     StandIn(CertName, TargetName, Vec<Identifier>),
     /// Write what a target has.
     Report(CertName, TargetName, Report, Expect),
+    /// List all private keys and versions in the store.
+    LookThrough,
+    /// Remove these values, if they are still what they were.
+    Remove(Vec<Blob>),
 }
 
 /// A CA call (RFC 8555).
@@ -174,6 +180,7 @@ impl Action {
             Self::Install(target, _) => Subject::Target(target.clone()),
             Self::StandIn(cert, target, _) => Subject::StandIn(cert.clone(), target.clone()),
             Self::Report(cert, target, ..) => Subject::Report(cert.clone(), target.clone()),
+            Self::LookThrough | Self::Remove(_) => Subject::Rubbish,
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::View;
-use super::local::{Bar, ClockCheck, Drive, Installed, MadeKey, Memory, Pause};
+use super::local::{Bar, Blob, ClockCheck, Drive, Installed, MadeKey, Memory, Pause};
 use crate::ca::{CaError, OrderStatus, OrderView};
 use crate::decide::Subject;
+use crate::key::Key;
 use crate::names::{CertName, Generation, IssuerName, TargetName, VersionHash};
 use crate::records::{Placed, Presence, TargetState};
 use crate::time::{Mono, Now, until};
@@ -86,6 +87,10 @@ pub enum Outcome {
     Installed(TargetName, Vec<InstallResult>),
     /// A target has a file for this certificate.
     StoodIn(CertName, TargetName),
+    /// All private keys and versions in the store.
+    LookedThrough(Vec<Blob>),
+    /// These were removed, or were no longer what they had been.
+    Removed(Vec<Key>),
     /// It failed here, not at a CA; it is tried again.
     Failed(String),
 }
@@ -104,7 +109,10 @@ impl View {
         match outcome {
             Outcome::Done | Outcome::Failed(_) => {}
             Outcome::Beaten(presence) => self.local.beaten_at = Some((now.mono, presence)),
-            Outcome::KeyMade(cert, number, made) => self.drive(cert, number).made = Some(made),
+            Outcome::KeyMade(cert, number, made) => {
+                let drive = self.drive(cert, number);
+                (drive.made, drive.made_at) = (Some(made), now.mono);
+            }
             Outcome::Called(cert, number, issuer, reply) => self.called(cert, number, issuer, reply, now.mono),
             Outcome::VersionStored(cert, number, hash) => self.drive(cert, number).version = Some(hash),
             Outcome::ClockChecked(issuer, result) => self.clock_checked(issuer, result, now),
@@ -113,6 +121,8 @@ impl View {
                 self.note_use(&issuer, result.err().as_ref(), now.mono);
             }
             Outcome::Installed(target, results) => self.installed(&target, results, now),
+            Outcome::LookedThrough(blobs) => self.looked_through(&blobs, now.mono),
+            Outcome::Removed(keys) => self.local.unreferenced.retain(|key, _| !keys.contains(key)),
             Outcome::StoodIn(cert, target) => drop(self.local.stood_in.insert((cert, target))),
         }
     }
@@ -186,6 +196,16 @@ impl View {
             let installed = Installed { placement: placed.placement, state, reason, next_try, fails, not_after: placed.not_after, life };
             self.local.targets.insert(slot, installed);
         }
+    }
+
+    /// What was without a reference before keeps its moment; what has one again is forgotten.
+    fn looked_through(&mut self, blobs: &[Blob], now: Mono) {
+        let found = crate::decide::unreferenced(self, blobs).into_iter().map(|blob| {
+            let since = self.local.unreferenced.get(&blob.key).filter(|(_, before)| *before == blob).map_or(now, |(since, _)| *since);
+            (blob.key.clone(), (since, blob))
+        });
+        self.local.unreferenced = found.collect();
+        self.local.looked_through_at = Some(now);
     }
 
     fn remember(&mut self, cert: &CertName, placed: &Placed) {

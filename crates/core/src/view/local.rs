@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::ca::{CaError, OrderView};
 use crate::decide::Subject;
+use crate::envelope::Revision;
+use crate::key::Key;
 use crate::names::{CertName, Generation, Identifier, Incarnation, IssuerName, SpkiHash, TargetName, VersionHash};
 use crate::records::{Placement, Presence, TargetState};
 use crate::spec::KeyType;
@@ -42,8 +44,23 @@ pub struct Local {
     pub stood_in: BTreeSet<(CertName, TargetName)>,
     /// What was seen before, also by earlier lives of this node.
     pub memory: BTreeMap<CertName, Memory>,
+    /// When the store was last looked through for what nothing refers to.
+    pub looked_through_at: Option<Mono>,
+    /// What nothing refers to, and since when this process has seen that.
+    pub unreferenced: BTreeMap<Key, (Mono, Blob)>,
     /// Work that failed here and is not tried again before a moment.
     pub pauses: BTreeMap<Subject, Pause>,
+}
+
+/// A private key or a version in the store, without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// Where it is.
+    pub key: Key,
+    /// Which value.
+    pub revision: Revision,
+    /// The private key that a version needs.
+    pub needs: Option<SpkiHash>,
 }
 
 /// Whether the store can be read.
@@ -99,6 +116,8 @@ pub struct Drive {
     pub asked: Option<(KeyType, Vec<Identifier>)>,
     /// Before the attempt is claimed.
     pub made: Option<MadeKey>,
+    /// When that was.
+    pub made_at: Mono,
     /// The order as last seen.
     pub order: Option<OrderView>,
     /// Challenges that were declared ready.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 
 pub use absorb::{CaReply, InstallResult, Outcome};
-pub use local::{Bar, ClockCheck, Drive, Installed, Local, MadeKey, Memory, Pause, StoreState};
+pub use local::{Bar, Blob, ClockCheck, Drive, Installed, Local, MadeKey, Memory, Pause, StoreState};
 
 use crate::decide::{Action, Plan};
 use crate::envelope::{Envelope, Revision};

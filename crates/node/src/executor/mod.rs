@@ -104,6 +104,8 @@ impl Executor {
             Action::Install(target, batch) => self.install(target, batch).await,
             Action::StandIn(cert, target, names) => self.stand_in(cert, target, names).await,
             Action::Report(cert, target, report, expect) => self.report(cert, target, report, expect).await,
+            Action::LookThrough => self.look_through().await,
+            Action::Remove(blobs) => self.remove(blobs).await,
         }
     }
 }

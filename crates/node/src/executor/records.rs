@@ -6,9 +6,9 @@ use certfleet_core::decide::Event;
 use certfleet_core::envelope::Expect;
 use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::{CertName, TargetName};
-use certfleet_core::records::{AttemptEnd, CertRecord, Presence, Report};
-use certfleet_core::view::Outcome;
-use certfleet_store::{Settled, Stored, put_settled};
+use certfleet_core::records::{AttemptEnd, CertRecord, Presence, Report, VersionRecord};
+use certfleet_core::view::{Blob, Outcome};
+use certfleet_store::{Settled, Stored, delete_settled, put_settled};
 use serde::Serialize;
 
 use super::{ActionError, Done, Executor, Found};
@@ -51,6 +51,29 @@ impl Executor {
         let key = RecordKey::Report(cert, self.node.clone(), target);
         let (found, _) = self.put(&key, &report, &expect).await?;
         Ok((vec![found], Outcome::Done))
+    }
+
+    /// Private keys and versions, without their content. A value that cannot be read is left alone.
+    pub(super) async fn look_through(&self) -> Done {
+        let mut blobs = Vec::new();
+        for prefix in ["keys", "versions"] {
+            for (key, stored) in self.store.list(prefix).await?.entries {
+                let needs = stored.envelope.record::<VersionRecord>().ok().map(|version| version.key);
+                if RecordKey::of(&key).is_some() && (needs.is_some() || prefix == "keys") {
+                    blobs.push(Blob { key, revision: stored.revision, needs });
+                }
+            }
+        }
+        Ok((Vec::new(), Outcome::LookedThrough(blobs)))
+    }
+
+    /// What was changed meanwhile stays.
+    pub(super) async fn remove(&self, blobs: Vec<Blob>) -> Done {
+        for blob in &blobs {
+            delete_settled(self.store.as_ref(), &blob.key, &blob.revision).await?;
+        }
+        tracing::info!(event = "removed", count = blobs.len(), "keys and versions that nothing has referred to for a day");
+        Ok((Vec::new(), Outcome::Removed(blobs.into_iter().map(|blob| blob.key).collect())))
     }
 
     pub(super) async fn write_certificate(&self, cert: CertName, expect: Expect, record: CertRecord, event: Event) -> Done {
