@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use certfleet_core::x509::Leaf;
+use certfleet_node::status::{CertificateState, Status};
 use serde_json::Value;
 
 use crate::fleet::{Config, Fleet, Lab};
@@ -90,4 +92,25 @@ async fn key_files_have_the_configured_mode() {
     fleet.live_key_mode = 0o640;
     fleet.start(1);
     fleet.all_have(NAME, 1, 1).await;
+}
+
+/// `status --json` says the same whether the daemon is asked or, when it does not run, the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn status_is_told_by_the_daemon_and_by_the_store() {
+    let Some(mut fleet) = Fleet::plain(2, NAME).await else { return };
+    fleet.start_all();
+    let leaf = fleet.all_have(NAME, 1, 1).await;
+    tells_all(&fleet, &leaf).await;
+    fleet.stop(2);
+    tells_all(&fleet, &leaf).await;
+}
+
+/// What `status --json` on node 2 says of a fleet that is well.
+async fn tells_all(fleet: &Fleet, leaf: &Leaf) {
+    let told = fleet.certfleet(2, &["status", "--json"]).await.worked();
+    let status: Status = serde_json::from_str(&told).expect("the documented JSON");
+    assert_eq!((status.schema, status.node.clone(), status.fleet.nodes.len()), (1, fleet.name(2), 2));
+    let certificate = status.certificate(&NAME.parse().expect("a name")).expect("it is there");
+    assert_eq!((certificate.state, certificate.generation.map(|g| g.0)), (CertificateState::Valid, Some(1)));
+    assert!(certificate.nodes.iter().all(|node| node.serial.as_deref() == Some(&leaf.serial)), "{certificate:?}");
 }

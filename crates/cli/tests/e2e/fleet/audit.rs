@@ -65,3 +65,43 @@ pub fn odd_lines(log: &str) -> Vec<String> {
     };
     log.lines().filter(|line| !whole(line)).map(|line| format!("no log line: {line}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use certfleet_core::encoding::base64;
+
+    use super::*;
+
+    #[test]
+    fn keys_that_others_may_read_are_found() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let live = dir.path().join("live");
+        fs::create_dir(&live).expect("directory");
+        for (path, mode) in [(dir.path().join("kept.pem"), 0o640), (live.join("privkey.pem"), 0o640), (dir.path().join("log"), 0o644)] {
+            let text = if path.ends_with("log") { "nothing" } else { "-----BEGIN PRIVATE KEY-----" };
+            fs::write(&path, text).expect("writes");
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its mode can be set");
+        }
+        assert_eq!(loose_keys(dir.path(), &live, 0o640).len(), 1);
+        assert_eq!(loose_keys(dir.path(), &live, 0o600).len(), 2);
+    }
+
+    #[test]
+    fn keys_in_the_output_are_found_in_every_form() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let line = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg";
+        let sealed = base64(format!("-----BEGIN PRIVATE KEY-----\n{line}\n-----END PRIVATE KEY-----\n").as_bytes());
+        let record = serde_json::json!({ "body": { "key": { "scheme": "none", "data": sealed } } });
+        fs::write(dir.path().join("record"), record.to_string()).expect("writes");
+        assert_eq!(leaks(dir.path(), "all is well"), Vec::<String>::new());
+        for output in [format!("x{line}x"), format!("key={sealed}"), "-----BEGIN EC PRIVATE KEY-----".to_owned()] {
+            assert_eq!(leaks(dir.path(), &output).len(), 1, "{output}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_no_log_lines_are_found() {
+        let good = r#"{"timestamp":"2026-11-20T10:00:00Z","level":"INFO","event":"started"}"#;
+        assert_eq!(odd_lines(&format!("{good}\nthread 'main' panicked\n{{}}\n")).len(), 2);
+    }
+}

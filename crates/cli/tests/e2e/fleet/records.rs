@@ -8,6 +8,7 @@ use certfleet_core::key::RecordKey;
 use certfleet_core::names::{CertName, SpkiHash};
 use certfleet_core::records::CertRecord;
 use certfleet_core::x509::Leaf;
+use certfleet_node::status::CertificateStatus;
 use certfleet_node::trust;
 use certfleet_store::{Settled, Store, put_settled};
 
@@ -80,11 +81,13 @@ impl Fleet {
         (own.generation == Some(placed) && own.serial.as_deref() == Some(&leaf.serial)).then_some(leaf)
     }
 
-    /// Waits until every node has it; all have the same. Then the CA must have issued as many certificates as told.
+    /// Waits until every node has it, and sees that all have it; all have the same. Then the CA must have issued as many certificates as told.
     pub async fn all_have(&self, cert: &str, generation: u64, issued: usize) -> Leaf {
         let leaf = self.have(self.numbers(), cert, generation).await;
         for n in self.numbers() {
             assert_eq!(self.live(n, cert).as_ref(), Some(&leaf), "node {n} has another certificate");
+            let by_all = |status: &CertificateStatus| status.nodes.iter().all(|node| node.serial.as_deref() == Some(&leaf.serial));
+            self.sees(n, cert, "all nodes report it", by_all).await;
         }
         assert_eq!(self.lab.pebble.issued().len(), issued, "{}", self.lab.pebble.log());
         leaf
