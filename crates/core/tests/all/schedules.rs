@@ -28,7 +28,7 @@ fn fault() -> impl Strategy<Value = String> {
         2 => (node(), prop::sample::select(&["ca", "store"][..])).prop_map(|(node, what)| format!("cut {node} from {what}")),
         2 => node().prop_map(|node| format!("mend {node}")),
         1 => (node(), prop::sample::select(&["+60d", "-60d", "+5m", "+0s"][..])).prop_map(|(node, off)| format!("clock {node} {off}")),
-        2 => prop::sample::select(&["fails", "busy", "busy 0s", "busy 20s", "silent", "down", "hands over", "works", "works"][..])
+        2 => prop::sample::select(&["fails", "busy", "busy 0s", "busy 20s", "silent", "down", "hands over", "refuses requests", "works", "works"][..])
             .prop_map(|mood| format!("ca {mood}")),
         1 => (node(), prop::sample::select(&["fails", "not-running", "works"][..])).prop_map(|(node, mood)| format!("target {node} {mood}")),
         1 => Just("renew example.com".to_owned()),

@@ -4,7 +4,7 @@ nodes a b c
 start all
 run 220ms
 store save
-run 7d
+run 10h
 expect generation 1
 store restore
 run 10m

@@ -46,6 +46,8 @@ pub struct Mood {
     pub down: bool,
     /// Another client of the same account finalizes the next order that becomes ready.
     pub outsider: bool,
+    /// Takes no CSR.
+    pub picky: bool,
     /// Knows no order any more.
     pub forgetful: bool,
 }
@@ -131,13 +133,14 @@ impl FakeCa {
     }
 
     fn finalize(&mut self, url: &str, csr: &[u8], t: Duration, wall: Timestamp) -> Result<CaReply, CaError> {
+        let is_picky = self.mood.picky;
         let order = self.known(url, t, wall)?;
         if order.status != OrderStatus::Ready {
             return Err(CaError::Refused(Problem::new("orderNotReady", "the order is not ready", Some(403))));
         }
         let (key, names) = read_csr(csr);
-        if names != order.names {
-            return Err(CaError::Refused(Problem::new("badCSR", "the CSR asks for other names than the order", Some(400))));
+        if is_picky || names != order.names {
+            return Err(CaError::Refused(Problem::new("badCSR", "the CSR cannot be used", Some(400))));
         }
         order.status = OrderStatus::Processing;
         order.finalized = Some((t, key));

@@ -1,4 +1,5 @@
-//! The language of the stories: one command a line, carried out in order; only `run` lets time pass.
+//! The language of the stories: one command a line, carried out in order; only `run` and `live` (which suspends nobody) let time
+//! pass.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,6 +55,7 @@ impl Story {
         let world = &mut self.world;
         match words {
             ["run", span] => return world.run(span_of(span)),
+            ["live", span] => return world.live(span_of(span)),
             ["expect", rest @ ..] => return self.expect(rest),
             ["issuer", name] => return self.issuers.push((*name).into()),
             ["cert", name, options @ ..] => return self.certificate(name, options),
@@ -153,6 +155,7 @@ impl Story {
             ["busy", span] => ca.mood.busy = Some(Some(span_of(span))),
             ["silent"] => ca.mood.silent = true,
             ["down"] => ca.mood.down = true,
+            ["refuses", "requests"] => ca.mood.picky = true,
             ["forgets"] => ca.mood.forgetful = true,
             ["hands", "over"] => ca.mood.outsider = true,
             ["works"] => ca.mood = Default::default(),
@@ -195,6 +198,9 @@ impl Story {
         let wanted = words.last().copied().unwrap_or_default();
         let wanted = if words[0] == "verified" && wanted == "all" { self.world.up().join(",") } else { wanted.to_owned() };
         self.world.check_served();
+        if self.world.missing_keys() > 0 {
+            self.world.fail("a private key that a record names is not in the store");
+        }
         if found != wanted {
             self.world.fail(&format!("expected {} {wanted}, found {found}", words[..words.len() - 1].join(" ")));
         }

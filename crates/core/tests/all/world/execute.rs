@@ -90,6 +90,12 @@ impl World {
                 let reply = self.call(ticket, cert, issuer, call);
                 (Vec::new(), Outcome::Called(cert.clone(), *number, issuer.clone(), reply))
             }
+            Action::LookThrough => (Vec::new(), Outcome::LookedThrough(self.store.blobs())),
+            Action::Remove(blobs) => {
+                self.say(&ticket.machine, &format!("remove {}", blobs.iter().map(|blob| blob.key.as_str()).collect::<Vec<_>>().join(", ")));
+                blobs.iter().for_each(|blob| self.store.remove(&blob.key, &blob.revision));
+                (Vec::new(), Outcome::Removed(blobs.iter().map(|blob| blob.key.clone()).collect()))
+            }
             Action::StoreVersion(cert, version) => self.store_version(ticket, cert, version),
             Action::Install(target, batch) => self.install(ticket, target, batch),
             Action::StandIn(cert, target, _) => (Vec::new(), Outcome::StoodIn(cert.clone(), target.clone())),

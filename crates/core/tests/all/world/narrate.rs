@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use certfleet_core::decide::{Action, Call, Event, Plan};
 use certfleet_core::names::CertName;
-use certfleet_core::records::CertRecord;
+use certfleet_core::records::{AttemptEnd, CertRecord};
 
 use super::World;
 
@@ -60,7 +60,9 @@ impl World {
         let problem = attempt.and_then(|attempt| attempt.problem.as_ref()).filter(|_| event == Event::PutOff);
         let until = attempt.and_then(|attempt| attempt.not_before).zip(problem);
         let until = until.map(|(stamp, problem)| format!(" until {stamp:.0} ({problem})")).unwrap_or_default();
-        self.say(id, &format!("write certs/{cert}: {} attempt {number}{until}{refused}", event.name()));
+        let end = record.history.last().filter(|_| event == Event::Failed).map(|entry| &entry.end);
+        let why = if let Some(AttemptEnd::Failed { problem }) = end { format!(" ({problem})") } else { String::new() };
+        self.say(id, &format!("write certs/{cert}: {} attempt {number}{until}{why}{refused}", event.name()));
     }
 
     /// Looks that bring no news are passed over.
@@ -88,6 +90,8 @@ pub(super) fn point(action: &Action) -> String {
         Action::Install(..) => "install".into(),
         Action::StandIn(..) => "stand-in".into(),
         Action::Report(..) => "report".into(),
+        Action::LookThrough => "look through".into(),
+        Action::Remove(_) => "remove".into(),
     }
 }
 

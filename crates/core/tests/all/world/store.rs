@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use certfleet_core::envelope::{Envelope, Expect, Nonce, Revision};
-use certfleet_core::key::Key;
+use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::NodeName;
+use certfleet_core::records::VersionRecord;
+use certfleet_core::view::Blob;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -51,6 +53,26 @@ impl FakeStore {
         let envelope = Envelope::from_bytes(&envelope.to_bytes().expect("fits")).expect("reads back");
         self.values.insert(key.clone(), (envelope, Revision { engine: self.engine.to_string(), nonce }));
         Ok(())
+    }
+
+    /// The private keys and versions, without their content.
+    pub fn blobs(&self) -> Vec<Blob> {
+        let blobs = self.values.iter().filter_map(|(key, (envelope, revision))| {
+            let needs = match RecordKey::of(key)? {
+                RecordKey::Version(..) => envelope.record::<VersionRecord>().ok().map(|version| version.key),
+                RecordKey::PrivateKey(_) => None,
+                _ => return None,
+            };
+            Some(Blob { key: key.clone(), revision: revision.clone(), needs })
+        });
+        blobs.collect()
+    }
+
+    /// Removes a value that is still what it was.
+    pub fn remove(&mut self, key: &Key, expect: &Revision) {
+        if self.values.get(key).is_some_and(|(_, revision)| revision == expect) {
+            self.values.remove(key);
+        }
     }
 
     /// What a backup brings back: older values, and revisions that are given out a second time. Nonces go on.

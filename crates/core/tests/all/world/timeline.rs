@@ -98,7 +98,8 @@ impl World {
         self.queue.iter().all(calm) && self.machines.values().all(|machine| !machine.paused)
     }
 
-    fn live(&mut self, span: Duration) {
+    /// Lets time pass that everybody lives through.
+    pub fn live(&mut self, span: Duration) {
         let end = self.t + span;
         while let Some(Reverse(next)) = self.queue.pop() {
             if next.at > end {
