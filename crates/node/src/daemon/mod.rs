@@ -4,6 +4,7 @@
 //! decides, and starts the plan's actions as tasks. It sleeps until the plan's moment or a message.
 
 mod listeners;
+mod parts;
 mod run;
 mod state;
 

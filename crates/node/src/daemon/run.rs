@@ -1,20 +1,18 @@
 //! The loop.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certfleet_acme::{CertificateAuthority, Client};
 use certfleet_core::decide::{Subject, decide};
 use certfleet_core::key::Key;
-use certfleet_core::names::{IssuerName, TargetName};
 use certfleet_core::view::{Me, StoreState, View};
-use certfleet_deploy::Target;
 use certfleet_store::Store;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::listeners::Listeners;
+use super::parts::{executor, lock_state};
 use super::state::Shared;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
@@ -100,17 +98,6 @@ pub async fn run(
     Ok(())
 }
 
-/// One daemon for each state directory, by a lock on a local file.
-fn lock_state(settings: &Settings) -> Result<std::fs::File, DaemonError> {
-    crate::disk::make_private_dir(&settings.state)?;
-    let path = settings.state.join("lock");
-    let failed = |source| crate::disk::DiskError { path: path.clone(), doing: "opened", source };
-    let file = std::fs::File::options().create(true).append(true).open(&path).map_err(failed)?;
-    let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
-    locked.map_err(|_| DaemonError::Running(settings.state.display().to_string()))?;
-    Ok(file)
-}
-
 struct Daemon {
     settings: Settings,
     shared: Arc<Shared>,
@@ -122,6 +109,7 @@ struct Daemon {
     done: mpsc::Sender<Executed>,
     finished: mpsc::Receiver<Executed>,
     listeners: Listeners,
+    kept: memory::Memories,
     told: BTreeSet<String>,
 }
 
@@ -140,7 +128,8 @@ impl Daemon {
         let seed = certfleet_core::hash::draw(&[me.incarnation.as_str()]);
         tracing::info!(event = "started", node = %me.node, fleet = %identity.fleet_name, incarnation = %me.incarnation, version = %me.version);
         let mut view = View::new(me, settings.spec.clone());
-        view.local.memory = memory::load(&settings.state)?;
+        let kept = memory::load(&settings.state)?;
+        view.local.memory.clone_from(&kept);
         let mut known = KnownAnswers::load(&settings.state)?.unwrap_or_default();
         known.names.extend(view.managed_names());
         let store: Arc<dyn Store> = Arc::new(LateStore::new(&settings.store, identity.fleet));
@@ -160,6 +149,7 @@ impl Daemon {
             done,
             finished,
             listeners: Listeners::default(),
+            kept,
             told: BTreeSet::new(),
         })
     }
@@ -199,6 +189,7 @@ impl Daemon {
                 break;
             }
         }
+        self.keep_memory();
         self.publish();
     }
 
@@ -229,16 +220,23 @@ impl Daemon {
         let now = self.clock.now();
         let mut seen = self.shared.lock();
         apply(&mut seen.view, &executed.found, now.mono);
-        let before = seen.view.local.memory.clone();
         seen.view.absorb(&executed.subject, executed.outcome, now);
-        if seen.view.local.memory != before
-            && let Err(error) = memory::save(&self.settings.state, &seen.view.local.memory)
-        {
-            tracing::error!(event = "memory-not-kept", error = %error);
-        }
         if let Some(why) = executed.store_away {
             seen.view.local.store = StoreState::Away(why);
             self.look_again.notify_one();
+        }
+    }
+
+    /// What was seen is on disk before anything is decided by it.
+    fn keep_memory(&mut self) {
+        let seen = self.shared.lock();
+        if seen.view.local.memory == self.kept {
+            return;
+        }
+        self.kept.clone_from(&seen.view.local.memory);
+        drop(seen);
+        if let Err(error) = memory::save(&self.settings.state, &self.kept) {
+            tracing::error!(event = "memory-not-kept", error = %error);
         }
     }
 
@@ -327,39 +325,4 @@ fn apply(view: &mut View, found: &[Found], now: certfleet_core::time::Mono) {
     for (key, stored) in found {
         view.apply(key, stored.as_ref().map(|stored| (&stored.envelope, &stored.revision)), now);
     }
-}
-
-/// What carries out this node's actions.
-fn executor(settings: &Settings, store: Arc<dyn Store>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Result<Executor, DaemonError> {
-    Ok(Executor {
-        node: settings.node.clone(),
-        store,
-        authorities: authorities(settings)?,
-        targets: targets(settings)?,
-        state: settings.state.clone(),
-        clock,
-        metrics,
-    })
-}
-
-fn authorities(settings: &Settings) -> Result<BTreeMap<IssuerName, Arc<dyn CertificateAuthority>>, DaemonError> {
-    let mut authorities: BTreeMap<IssuerName, Arc<dyn CertificateAuthority>> = BTreeMap::new();
-    for (name, issuer) in &settings.spec.issuers {
-        let root = settings.issuer_roots.get(name).map(|path| {
-            let failed = |e| DaemonError::Setup(format!("issuer.{name}: root {} cannot be read: {e}", path.display()));
-            std::fs::read_to_string(path).map_err(failed)
-        });
-        let root = root.transpose()?;
-        let client = Client::new(&issuer.directory, root.as_deref()).map_err(|e| DaemonError::Setup(format!("issuer.{name}: {e}")))?;
-        authorities.insert(name.clone(), Arc::new(client));
-    }
-    Ok(authorities)
-}
-
-fn targets(settings: &Settings) -> Result<BTreeMap<TargetName, Arc<dyn Target>>, DaemonError> {
-    let built = settings.targets.iter().map(|(name, config)| {
-        let target = config.build(name.clone(), &settings.node).map_err(|e| DaemonError::Setup(e.to_string()))?;
-        Ok((name.clone(), target))
-    });
-    built.collect()
 }
