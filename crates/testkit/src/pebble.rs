@@ -33,6 +33,8 @@ const DNS_MANAGEMENT_PORT: u16 = 8055;
 pub struct PebbleOptions {
     /// Where it expects http-01 answers, on every address of a name.
     pub http_port: u16,
+    /// Where it expects tls-alpn-01 answers; the same port unless changed.
+    pub tls_port: u16,
     /// Where its files go; a temporary directory if not given.
     pub dir: Option<PathBuf>,
     /// How many good nonces of a hundred it rejects (pebble's own default is 5).
@@ -52,6 +54,7 @@ impl PebbleOptions {
     pub fn new(http_port: u16) -> Self {
         Self {
             http_port,
+            tls_port: http_port,
             dir: None,
             nonce_reject_percent: 5,
             authz_reuse_percent: 50,
@@ -217,7 +220,7 @@ fn configuration(options: &PebbleOptions, address: Ipv4Addr) -> String {
         "certificate": certificates::SERVER_FILE,
         "privateKey": certificates::SERVER_KEY_FILE,
         "httpPort": options.http_port,
-        "tlsPort": options.http_port,
+        "tlsPort": options.tls_port,
         "ocspResponderURL": "",
         "externalAccountBindingRequired": !keys.is_empty(),
         "externalAccountMACKeys": keys,

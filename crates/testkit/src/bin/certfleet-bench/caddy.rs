@@ -25,7 +25,11 @@ fn configuration(lab: &Lab, node: usize) -> Value {
         "module": "acme",
         "ca": lab.pebble.directory_url(),
         "trusted_roots_pem_files": [lab.pebble.root_pem_path()],
-        "challenges": { "http": { "alternate_port": lab.http_port }, "tls-alpn": { "disabled": true }, "bind_host": host },
+        "challenges": {
+            "http": { "alternate_port": lab.http_port },
+            "tls-alpn": { "alternate_port": lab.https_port },
+            "bind_host": host,
+        },
     });
     json!({
         "admin": { "disabled": true },
@@ -58,13 +62,17 @@ fn start_all(lab: &Lab) -> Vec<Process> {
     (0..lab.hosts.len()).map(start).collect()
 }
 
+/// Until all of these nodes serve everything; [`LIMIT`] if they do not within that.
 async fn until(lab: &Lab, nodes: &[usize]) -> Duration {
     let looker = Looker::trusting(&lab.pebble.issuing_root().await);
     let start = Instant::now();
     for node in nodes {
         for name in &lab.names {
             while !looker.sees(lab.https(*node), name).await {
-                assert!(start.elapsed() < LIMIT, "{name} is not served by caddy {node} after {LIMIT:?}; see {}", lab.dir().display());
+                if start.elapsed() > LIMIT {
+                    eprintln!("caddy: {name} is not served by instance {node} after {LIMIT:?}; counted as that");
+                    return LIMIT;
+                }
                 tokio::time::sleep(POLL).await;
             }
         }
@@ -79,18 +87,19 @@ pub async fn until_all_serve_all(lab: &Lab) -> (Duration, Vec<Process>) {
     (until(lab, &all).await, nodes)
 }
 
-/// Kills the instance that solves the challenge; how long until the others serve the certificate.
+/// Kills the instance whose challenge the CA has accepted; how long until the others serve the certificate.
 pub async fn until_others_serve_it(lab: &Lab) -> Duration {
     let mut nodes = start_all(lab);
     let start = Instant::now();
     let driver = loop {
-        if let Some(driver) = nodes.iter().position(|node| node.output().contains("trying to solve challenge")) {
+        if let Some(driver) = nodes.iter().position(|node| node.output().contains("challenge accepted")) {
             break driver;
         }
         assert!(start.elapsed() < LIMIT, "no caddy solves a challenge after {LIMIT:?}; see {}", lab.dir().display());
         tokio::time::sleep(Duration::from_millis(1)).await;
     };
     nodes[driver].kill();
+    lab.without(driver).await;
     let others: Vec<usize> = (0..nodes.len()).filter(|n| *n != driver).collect();
     until(lab, &others).await
 }

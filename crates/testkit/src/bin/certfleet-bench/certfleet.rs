@@ -105,6 +105,7 @@ impl Fleet {
             tokio::time::sleep(Duration::from_millis(1)).await;
         };
         nodes[driver].kill();
+        lab.without(driver).await;
         let others: Vec<u8> = (1..=NODES).filter(|n| usize::from(*n) != driver + 1).collect();
         let took = self.until(lab, &others).await;
         assert_eq!(lab.pebble.orders_seen(), 1, "the others finish the same order");
