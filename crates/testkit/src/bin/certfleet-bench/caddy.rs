@@ -99,7 +99,9 @@ pub async fn until_others_serve_it(lab: &Lab) -> Duration {
         tokio::time::sleep(Duration::from_millis(1)).await;
     };
     nodes[driver].kill();
+    let killed = Instant::now();
     lab.without(driver).await;
     let others: Vec<usize> = (0..nodes.len()).filter(|n| *n != driver).collect();
-    until(lab, &others).await
+    until(lab, &others).await;
+    killed.elapsed()
 }

@@ -36,7 +36,7 @@ impl Fleet {
         let dir = self.dir.display();
         let mut text = format!(
             "[fleet]\nname = \"bench\"\nstore = \"file://{dir}/store\"\n[issuer.pebble]\ndirectory = \"{}\"\nroot = \"{}\"\nagree_tos = true\n\
-             [log]\nformat = \"json\"\n[deploy.plain]\nkind = \"files\"\ndir = \"{dir}/{{node}}/live/{{name}}\"\nverify = \"off\"\n",
+             [log]\nformat = \"json\"\nlevel = \"debug\"\n[deploy.plain]\nkind = \"files\"\ndir = \"{dir}/{{node}}/live/{{name}}\"\nverify = \"off\"\n",
             lab.pebble.directory_url(),
             lab.pebble.root_pem_path().display()
         );
@@ -98,16 +98,18 @@ impl Fleet {
         let mut nodes: Vec<Process> = (1..=NODES).map(|n| self.run(n)).collect();
         let start = Instant::now();
         let driver = loop {
-            if let Some(driver) = nodes.iter().position(|node| node.output().contains("\"event\":\"validating\"")) {
+            if let Some(driver) = nodes.iter().position(|node| node.output().contains("\"call\":\"ready\"")) {
                 break driver;
             }
             assert!(start.elapsed() < LIMIT, "no node drives an order after {LIMIT:?}; see {}", self.dir.display());
             tokio::time::sleep(Duration::from_millis(1)).await;
         };
         nodes[driver].kill();
+        let killed = Instant::now();
         lab.without(driver).await;
         let others: Vec<u8> = (1..=NODES).filter(|n| usize::from(*n) != driver + 1).collect();
-        let took = self.until(lab, &others).await;
+        self.until(lab, &others).await;
+        let took = killed.elapsed();
         assert_eq!(lab.pebble.orders_seen(), 1, "the others finish the same order");
         took
     }
