@@ -7,5 +7,6 @@ mod listeners;
 mod parts;
 mod run;
 mod state;
+mod work;
 
 pub use run::{Control, DaemonError, run};
