@@ -22,7 +22,6 @@ mod troubles;
 mod turn;
 mod upkeep;
 
-pub(crate) use collect::unreferenced;
 pub use plan::{Action, Call, Event, Plan, Subject};
 pub use rollout::Gate;
 pub use transition::{go_back, renewal_moment, request_renewal, resume_rollout};

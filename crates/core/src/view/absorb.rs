@@ -200,7 +200,7 @@ impl View {
 
     /// What was without a reference before keeps its moment; what has one again is forgotten.
     fn looked_through(&mut self, blobs: &[Blob], now: Mono) {
-        let found = crate::decide::unreferenced(self, blobs).into_iter().map(|blob| {
+        let found = self.unreferenced(blobs).into_iter().map(|blob| {
             let since = self.local.unreferenced.get(&blob.key).filter(|(_, before)| *before == blob).map_or(now, |(since, _)| *since);
             (blob.key.clone(), (since, blob))
         });

@@ -5,6 +5,7 @@
 
 mod absorb;
 mod local;
+mod references;
 
 use std::collections::BTreeMap;
 

@@ -9,4 +9,5 @@ mod run;
 mod state;
 mod work;
 
-pub use run::{Control, DaemonError, run};
+pub use parts::DaemonError;
+pub use run::{Control, run};

@@ -8,11 +8,27 @@ use certfleet_core::names::{IssuerName, TargetName};
 use certfleet_deploy::Target;
 use certfleet_store::Store;
 
-use super::run::DaemonError;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::executor::Executor;
 use crate::metrics::Metrics;
+
+/// Why a daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The state directory.
+    #[error(transparent)]
+    Disk(#[from] crate::disk::DiskError),
+    /// No randomness.
+    #[error(transparent)]
+    Random(#[from] crate::identity::RandomError),
+    /// Another daemon runs with this state directory.
+    #[error("another certfleet runs with {0}; one machine runs one daemon (stop it first, or configure another `fleet.state`)")]
+    Running(String),
+    /// A target or issuer cannot be made.
+    #[error("{0}")]
+    Setup(String),
+}
 
 /// One daemon for each state directory, by a lock on a local file.
 pub(super) fn lock_state(settings: &Settings) -> Result<std::fs::File, DaemonError> {

@@ -5,16 +5,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::parts::lock_state;
-use super::work::Daemon;
+use super::parts::{DaemonError, lock_state};
+use super::work::{Daemon, QUEUE};
 use crate::config::Settings;
 use crate::identity::Identity;
 use crate::observe::observe;
 
 /// How long a daemon that was told to stop may take to hand back its attempts.
 const STOP_MS_MAX: u64 = 1_500;
-/// How many messages may wait for the loop.
-pub(super) const QUEUE: usize = 256;
 
 /// What a daemon is told from outside.
 #[derive(Debug)]
@@ -23,23 +21,6 @@ pub enum Control {
     Reload(Box<Settings>),
     /// Hand back what is held, and end.
     Stop,
-}
-
-/// Why a daemon cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// The state directory.
-    #[error(transparent)]
-    Disk(#[from] crate::disk::DiskError),
-    /// No randomness.
-    #[error(transparent)]
-    Random(#[from] crate::identity::RandomError),
-    /// Another daemon runs with this state directory.
-    #[error("another certfleet runs with {0}; one machine runs one daemon (stop it first, or configure another `fleet.state`)")]
-    Running(String),
-    /// A target or issuer cannot be made.
-    #[error("{0}")]
-    Setup(String),
 }
 
 /// Runs until told to stop. `ready` is called once, when the web servers can be started.

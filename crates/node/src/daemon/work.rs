@@ -12,8 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::listeners::Listeners;
-use super::parts::executor;
-use super::run::{DaemonError, QUEUE};
+use super::parts::{DaemonError, executor};
 use super::state::Shared;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
@@ -23,6 +22,9 @@ use crate::late_store::LateStore;
 use crate::memory::{self, KnownAnswers};
 use crate::metrics::Metrics;
 use crate::observe::Seen;
+
+/// How many messages may wait for the loop.
+pub(super) const QUEUE: usize = 256;
 
 /// A daemon: its view, and what its loop does with each message.
 pub(super) struct Daemon {
