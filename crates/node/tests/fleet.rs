@@ -141,3 +141,25 @@ async fn three_daemons_share_one_certificate_and_renew_it() {
         node.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_ready_once_its_targets_have_files() {
+    let name = "ready.example.com".to_owned();
+    let Some((lab, mut nodes)) = Lab::start(std::slice::from_ref(&name)).await else { return };
+    let stopped = nodes.remove(0);
+    let machine = stopped.machine.clone();
+    stopped.stop().await;
+    let live = lab.dir.path().join("n1/live");
+    std::fs::remove_dir_all(&live).expect("the directory was there");
+
+    let again = start(machine);
+    let readiness = || async { certfleet_edge::admin_get(&again.machine.admin_socket(), "/readyz").await.ok() };
+    let unready = "a node that is not ready says which target has no file";
+    eventually(unready, LIMIT, || async {
+        readiness().await.filter(|(code, text)| *code == 503 && text.contains("deploy.plain has no file for ready.example.com yet"))
+    })
+    .await;
+    std::fs::create_dir_all(&live).expect("directory");
+    eventually("it is ready when the file is there", LIMIT, || async { readiness().await.filter(|(code, _)| *code == 200) }).await;
+    again.stop().await;
+}

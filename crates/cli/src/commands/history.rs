@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use certfleet_node::names::CertName;
-use certfleet_node::operator::{Machine, end_text, history};
+use certfleet_node::operator::{Machine, history};
 use certfleet_node::records::HistoryEntry;
+use certfleet_node::status::describe_end;
 use certfleet_node::time::until;
 use clap::Args;
 use serde_json::json;
@@ -55,7 +56,7 @@ fn table(entries: &[HistoryEntry]) -> String {
             spans::short(until(entry.started_at, entry.ended_at)),
             entry.issuer.to_string(),
             drivers.join(", "),
-            end_text(&entry.end),
+            describe_end(&entry.end),
         ]);
     }
     columns.print(out::stdout_columns())

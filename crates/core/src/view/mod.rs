@@ -283,6 +283,17 @@ impl View {
         self.members_with(Role::Deploy).filter(|node| spec.is_placed_on(node)).collect()
     }
 
+    /// This node's targets that are not known to have a file for a configured certificate, ours or a stand-in: their servers may not start.
+    pub fn targets_without_file(&self) -> impl Iterator<Item = (&CertName, &TargetName, &[Identifier])> {
+        let deploys = self.me.configured.contains(&Role::Deploy);
+        let mine = self.spec.certificates.iter().filter(move |(_, spec)| deploys && spec.is_placed_on(&self.me.node));
+        let pairs = mine.flat_map(|(cert, spec)| spec.deploy.iter().map(move |target| (cert, target, spec.names.as_slice())));
+        pairs.filter(|(cert, target, _)| {
+            let is_here = self.spec.targets.get(*target).is_some_and(|spec| spec.is_on(&self.me.node));
+            is_here && !self.local.stood_in.contains(&((*cert).clone(), (*target).clone()))
+        })
+    }
+
     /// Every name that challenges are answered and requests are redirected for: those in the records and those in the own file.
     pub fn managed_names(&self) -> Vec<Identifier> {
         let records = self.certs.values().map(|seen| &seen.value).filter(|record| !record.retired || record.attempt.is_some());

@@ -81,10 +81,11 @@ impl AdminSource for Shared {
         health(reasons)
     }
 
-    /// Ready is a node that answers, and whose targets all have a file: the web server can start.
+    /// Ready is a node that has looked at its store, and whose targets all have a file: the web servers can start.
     fn ready(&self) -> Health {
         let seen = self.lock();
-        let mut reasons = Vec::new();
+        let without = seen.view.targets_without_file();
+        let mut reasons: Vec<String> = without.map(|(cert, target, _)| format!("deploy.{target} has no file for {cert} yet")).collect();
         if seen.view.local.store == StoreState::Unread {
             reasons.push("the store has not been read yet".into());
         }

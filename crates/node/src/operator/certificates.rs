@@ -4,7 +4,7 @@ use certfleet_core::decide::{go_back, request_renewal, resume_rollout};
 use certfleet_core::envelope::Expect;
 use certfleet_core::key::RecordKey;
 use certfleet_core::names::{CertName, Generation};
-use certfleet_core::records::{AttemptEnd, CertRecord, HistoryEntry, VersionRecord};
+use certfleet_core::records::{CertRecord, HistoryEntry, VersionRecord};
 use certfleet_core::time::{Now, Timestamp};
 use certfleet_core::x509::Leaf;
 use certfleet_store::{Settled, Store, put_settled};
@@ -128,9 +128,4 @@ pub async fn history(machine: &Machine, cert: &CertName) -> Result<Vec<HistoryEn
         Some((record, _)) => Ok(record.history),
         None => Err(no_record(store.as_ref(), cert).await?.into()),
     }
-}
-
-/// One line about how an attempt ended.
-pub fn end_text(end: &AttemptEnd) -> String {
-    crate::status::describe_end(end)
 }

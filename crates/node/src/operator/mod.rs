@@ -22,7 +22,7 @@ use crate::status::{Status, status};
 use crate::trust;
 
 pub use account::{account_export, account_import, account_show};
-pub use certificates::{end_text, history, renew, rollout_back, rollout_resume};
+pub use certificates::{history, renew, rollout_back, rollout_resume};
 
 /// Names the node where the host's name does not.
 pub const NODE_VARIABLE: &str = "CERTFLEET_NODE";
