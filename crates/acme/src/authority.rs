@@ -33,6 +33,10 @@ pub trait CertificateAuthority: Send + Sync + Debug {
     /// The URL of this key's account, if there is one (RFC 8555 section 7.3.1).
     async fn find_account(&self, key: &AccountKey) -> Result<Option<String>, CaError>;
 
+    /// Makes `new` the key of the account, in place of the one in `account` (RFC 8555 section 7.3.5). `Ok` also where the CA knows the account
+    /// by `new` already, so it can be repeated after a crash at any point, by any node. A key that another account has is refused.
+    async fn roll_key(&self, account: &AccountRef, new: &AccountKey) -> Result<(), CaError>;
+
     /// Places an order (RFC 8555 section 7.4). The CA may return one it has already, in any state.
     async fn new_order(&self, account: &AccountRef, names: &[Identifier], profile: Option<&str>) -> Result<OrderView, CaError>;
 

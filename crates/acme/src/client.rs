@@ -7,6 +7,8 @@ mod answer;
 mod call;
 mod directory;
 mod failure;
+mod jws;
+mod key_change;
 mod retry_after;
 mod transport;
 mod views;
@@ -62,6 +64,17 @@ impl Client {
         let account = persist!(call, make_account(self.builder(&call).await?, key, only_existing, self.directory.url()))?;
         Ok((call, account))
     }
+
+    /// Whether the CA knows the account by `key`. That another account has it is a refusal.
+    async fn has_key(&self, account: &AccountRef, key: &AccountKey) -> Result<bool, CaError> {
+        match self.find_account(key).await? {
+            Some(owner) if owner != account.url => {
+                let detail = format!("the new key of account {} is that of account {owner} already: draw another", account.url);
+                Err(CaError::Refused(Problem::new("", &detail, None)))
+            }
+            found => Ok(found.is_some()),
+        }
+    }
 }
 
 async fn make_account(builder: AccountBuilder, key: &AccountKey, only_existing: bool, directory: String) -> Result<Account, Error> {
@@ -105,6 +118,17 @@ impl CertificateAuthority for Client {
             Ok((_, account)) => Ok(Some(account.id().to_owned())),
             Err(CaError::Refused(problem)) if problem.kind == "accountDoesNotExist" => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    async fn roll_key(&self, account: &AccountRef, new: &AccountKey) -> Result<(), CaError> {
+        if self.has_key(account, new).await? {
+            return Ok(());
+        }
+        match key_change::send(&self.transport, &self.directory, account, new).await {
+            // Perhaps since another node was faster: then the old key, which signs, is the account's no more.
+            Err(CaError::Refused(_)) if self.has_key(account, new).await? => Ok(()),
+            outcome => outcome,
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod issuance;
+mod rollover;
 mod together;
 
 use std::fmt::Debug;
@@ -23,6 +24,7 @@ pub use accounts::{an_account_is_found_by_its_key, one_key_has_one_account, term
 pub use issuance::{
     a_failed_validation_says_why, a_missing_order_is_not_found, an_order_gives_a_certificate, any_client_goes_on_at_any_step,
 };
+pub use rollover::{a_key_of_another_account_is_refused, a_rolled_account_goes_on, nodes_that_roll_at_once_agree};
 pub use together::{many_orders_at_once, two_holders_of_one_order_get_one_certificate};
 
 /// How often an order is looked at until a case gives up.
@@ -55,6 +57,9 @@ pub async fn all(environment: &dyn Environment) {
     a_missing_order_is_not_found(environment).await;
     two_holders_of_one_order_get_one_certificate(environment).await;
     many_orders_at_once(environment).await;
+    a_rolled_account_goes_on(environment).await;
+    a_key_of_another_account_is_refused(environment).await;
+    nodes_that_roll_at_once_agree(environment).await;
 }
 
 /// An account that was made by a client of its own.

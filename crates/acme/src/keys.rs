@@ -6,6 +6,7 @@ mod account;
 mod certificate;
 
 pub use account::AccountKey;
+pub(crate) use account::jwk;
 pub use certificate::{KeyAndCsr, make_key_and_csr, spki_of_key};
 
 /// Why there is no key.

@@ -1,8 +1,8 @@
 //! The CA client and challenge solvers of certfleet.
 //!
 //! [`CertificateAuthority`] is what the rest of certfleet knows of a CA; [`Client`] is the one over HTTPS. The messages and their signatures
-//! (RFC 8555) are instant-acme's; here is what a fleet needs around them: time-outs, bounds, what a refusal means, and that two nodes
-//! can go through the same order.
+//! (RFC 8555) are instant-acme's, but for the change of an account key; here is what a fleet needs around them: time-outs, bounds, what a
+//! refusal means, and that two nodes can go through the same order.
 //!
 //! Always holds: nothing is decided or repeated here, but for rejected nonces. A call that finds that another node was faster says `Ok`; its
 //! caller looks at the order again.

@@ -136,6 +136,58 @@ async fn a_challenge_that_could_not_be_told_is_an_error() {
     assert!(matches!(gone, Err(CaError::Unreachable(_))), "{gone:?}");
 }
 
+/// A CA that knows no account by the new key, and answers keyChange like this; gives what the client makes of it.
+async fn roll(server: &Server, status: &str, headers: &str, body: &str) -> Result<(), CaError> {
+    server.answer("/new-account", "400 Bad Request", "", r#"{"type":"urn:ietf:params:acme:error:accountDoesNotExist"}"#);
+    server.answer("/key-change", status, headers, body);
+    client(server).roll_key(&account(server), &AccountKey::generate().expect("key")).await
+}
+
+#[tokio::test]
+async fn a_key_change_says_why_it_failed() {
+    let server = Server::start().await;
+    let body = r#"{"type":"urn:ietf:params:acme:error:malformed","detail":"key in use"}"#;
+    let said = roll(&server, "409 Conflict", "Location: http://ca.example/account/2\r\n", body).await;
+    let told = "key in use; the new key is that of account http://ca.example/account/2 already: draw another";
+    assert_eq!(said, Err(CaError::Refused(Problem::new("malformed", told, Some(409)))));
+    let said = roll(&server, "429 Too Many Requests", "Retry-After: 60\r\n", "").await;
+    assert!(matches!(&said, Err(CaError::Busy { retry_after: Some(wait), .. }) if wait.as_secs() == 60), "{said:?}");
+    let said = roll(&server, "404 Not Found", "", "").await;
+    assert!(matches!(&said, Err(CaError::NotFound(_))), "{said:?}");
+    assert_eq!(roll(&server, "200 OK", "", "{}").await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_key_change_is_sent_again_with_fresh_nonces_up_to_a_bound() {
+    let server = Server::start().await;
+    let bad_nonce = r#"{"type":"urn:ietf:params:acme:error:badNonce","detail":"again"}"#;
+    let said = roll(&server, "400 Bad Request", "Replay-Nonce: fresh\r\n", bad_nonce).await;
+    assert_eq!(said, Err(CaError::Refused(Problem::new("badNonce", "again", Some(400)))));
+    let count = |what: &str| server.requests().iter().filter(|request| *request == what).count();
+    assert_eq!(count("POST /key-change"), 24);
+    let asked_for = count("HEAD /new-nonce");
+    assert!(asked_for <= 3, "the rejections bring the nonces, yet {asked_for} were asked for");
+}
+
+#[tokio::test]
+async fn a_key_that_the_account_has_is_not_changed_again() {
+    let server = Server::start().await;
+    let account = account(&server);
+    server.answer("/new-account", "200 OK", &format!("Location: {}\r\n", account.url), r#"{"status":"valid"}"#);
+    client(&server).roll_key(&account, &AccountKey::generate().expect("key")).await.expect("it is changed already");
+    assert_eq!(server.requests(), ["GET /directory", "HEAD /new-nonce", "POST /new-account"]);
+}
+
+#[tokio::test]
+async fn a_ca_without_key_change_is_named() {
+    let server = Server::start().await;
+    let [nonce, account, order] = ["new-nonce", "new-account", "new-order"].map(|path| server.url(path));
+    let directory = format!(r#"{{"newNonce":"{nonce}","newAccount":"{account}","newOrder":"{order}"}}"#);
+    server.answer("/directory", "200 OK", "", &directory);
+    let said = roll(&server, "200 OK", "", "{}").await;
+    assert!(matches!(&said, Err(CaError::Malformed(what)) if what.contains("no `keyChange`")), "{said:?}");
+}
+
 #[test]
 fn only_safe_directories_and_real_roots_are_taken() {
     for good in ["https://ca.example/dir", "http://127.0.0.1:14000/dir", "http://localhost/dir", "http://[::1]:80/dir"] {

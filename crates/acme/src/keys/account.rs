@@ -34,7 +34,7 @@ impl AccountKey {
         let der = PrivatePkcs8KeyDer::from(pkcs8.expose());
         let key = KeyPair::try_from(&der).map_err(|e| KeyError::Unreadable(e.to_string()))?;
         kind_is_p256(&key)?;
-        Ok(Self { pkcs8: pkcs8.clone(), thumbprint: thumbprint(key.der_bytes())? })
+        Ok(Self { pkcs8: pkcs8.clone(), thumbprint: base64url(&Sha256::digest(jwk(key.der_bytes())?)) })
     }
 
     /// Reads the first private key of a PEM text: PKCS#8, or SEC 1 as `openssl ecparam` and many ACME clients write it.
@@ -83,14 +83,13 @@ fn kind_is_p256(key: &KeyPair) -> Result<(), KeyError> {
     Err(KeyError::WrongKind(known.map_or("other kind of", |(_, name)| name)))
 }
 
-/// RFC 7638 section 3.2: the members in the order of the alphabet, without spaces.
-fn thumbprint(point: &[u8]) -> Result<String, KeyError> {
+/// The JWK of a point (RFC 7517) as its thumbprint is made of it (RFC 7638 section 3.2): members in the order of the alphabet, no spaces.
+pub(crate) fn jwk(point: &[u8]) -> Result<String, KeyError> {
     let (Some((4, coordinates)), POINT_BYTES) = (point.split_first(), point.len()) else {
         return Err(KeyError::Unreadable("its public half is not an uncompressed point".into()));
     };
     let (x, y) = coordinates.split_at(POINT_BYTES / 2);
-    let jwk = format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#, base64url(x), base64url(y));
-    Ok(base64url(&Sha256::digest(jwk)))
+    Ok(format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#, base64url(x), base64url(y)))
 }
 
 /// SEC 1 in PKCS#8 (RFC 5958, RFC 5915): version 0, `id-ecPublicKey` with `prime256v1`, the key.

@@ -29,8 +29,8 @@ impl Server {
         let (address, state) = (listener.local_addr().expect("address"), Arc::<Mutex<State>>::default());
         let task = tokio::spawn(serve(listener, Arc::clone(&state)));
         let server = Self { address, state, task };
-        let [nonce, account, order] = ["new-nonce", "new-account", "new-order"].map(|path| server.url(path));
-        let directory = format!(r#"{{"newNonce":"{nonce}","newAccount":"{account}","newOrder":"{order}"}}"#);
+        let [nonce, account, order, key] = ["new-nonce", "new-account", "new-order", "key-change"].map(|path| server.url(path));
+        let directory = format!(r#"{{"newNonce":"{nonce}","newAccount":"{account}","newOrder":"{order}","keyChange":"{key}"}}"#);
         server.answer("/directory", "200 OK", "Date: Fri, 31 Dec 1999 23:59:00 GMT\r\n", &directory);
         server.answer("/new-nonce", "200 OK", "Replay-Nonce: first\r\n", "");
         server
