@@ -1,13 +1,17 @@
 //! Account keys and certificate keys.
 //!
-//! Always holds: a private key is in a [`Secret`](certfleet_core::secret::Secret) and never prints.
+//! Always holds: a private key is in a [`Secret`](certfleet_core::secret::Secret) and never prints; what the libraries take and give is wiped
+//! after use. What they keep inside is theirs: aws-lc wipes all that it frees.
 
 mod account;
 mod certificate;
+mod csr;
+mod pem;
 
 pub use account::AccountKey;
 pub(crate) use account::jwk;
 pub use certificate::{KeyAndCsr, make_key_and_csr, spki_of_key};
+pub use csr::{CSR_BYTES_MAX, CsrError, CsrFacts, csr_with_key, inspect_csr};
 
 /// Why there is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -13,8 +13,11 @@ mod authority;
 mod client;
 pub mod conformance;
 mod keys;
+mod signature;
 pub mod solvers;
 
 pub use authority::{AccountRef, CertificateAuthority};
 pub use client::Client;
-pub use keys::{AccountKey, KeyAndCsr, KeyError, make_key_and_csr, spki_of_key};
+pub use keys::{
+    AccountKey, CSR_BYTES_MAX, CsrError, CsrFacts, KeyAndCsr, KeyError, csr_with_key, inspect_csr, make_key_and_csr, spki_of_key,
+};

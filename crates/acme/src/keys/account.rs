@@ -26,20 +26,25 @@ impl AccountKey {
     /// Draws a new key.
     pub fn generate() -> Result<Self, KeyError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|e| KeyError::Failed(e.to_string()))?;
-        Self::from_pkcs8(&Secret::new(key.serialize_der()))
+        Self::from_pkcs8(&Secret::new(Zeroizing::new(key).serialize_der()))
     }
 
     /// Reads PKCS#8 DER.
     pub fn from_pkcs8(pkcs8: &Secret) -> Result<Self, KeyError> {
         let der = PrivatePkcs8KeyDer::from(pkcs8.expose());
-        let key = KeyPair::try_from(&der).map_err(|e| KeyError::Unreadable(e.to_string()))?;
+        let key = Zeroizing::new(KeyPair::try_from(&der).map_err(|e| KeyError::Unreadable(e.to_string()))?);
         kind_is_p256(&key)?;
         Ok(Self { pkcs8: pkcs8.clone(), thumbprint: base64url(&Sha256::digest(jwk(key.der_bytes())?)) })
     }
 
     /// Reads the first private key of a PEM text: PKCS#8, or SEC 1 as `openssl ecparam` and many ACME clients write it.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| KeyError::Unreadable(e.to_string()))? {
+        // The usual form, by the reader that leaves no copy behind.
+        if let Ok(der) = super::pem::decode(pem) {
+            return Self::from_pkcs8(&Secret::new(der.to_vec()));
+        }
+        let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| KeyError::Unreadable(e.to_string()))?;
+        match &*Zeroizing::new(key) {
             PrivateKeyDer::Pkcs8(der) => Self::from_pkcs8(&Secret::new(der.secret_pkcs8_der().to_vec())),
             PrivateKeyDer::Sec1(der) => Self::from_sec1(der.secret_sec1_der()),
             _ => Err(KeyError::WrongKind("RSA")),
@@ -48,13 +53,14 @@ impl AccountKey {
 
     fn from_sec1(sec1: &[u8]) -> Result<Self, KeyError> {
         let key = KeyPair::try_from(&PrivateKeyDer::Sec1(sec1.into())).map_err(|e| KeyError::Unreadable(e.to_string()))?;
+        let key = Zeroizing::new(key);
         kind_is_p256(&key)?;
         Self::from_pkcs8(&Secret::new(pkcs8_around(sec1)?))
     }
 
     /// The key as PKCS#8 PEM.
     pub fn to_pem(&self) -> Secret {
-        super::certificate::pkcs8_pem(self.pkcs8.expose())
+        super::pem::encode(self.pkcs8.expose())
     }
 
     /// The key as PKCS#8 DER.
