@@ -4,7 +4,10 @@ mod support;
 
 use std::time::Duration;
 
-use certfleet_acme::{AccountKey, AccountRef, CertificateAuthority, Client, conformance, make_key_and_csr};
+use certfleet_acme::{
+    AccountKey, AccountRef, CertificateAuthority, Client, CsrFacts, Roots, conformance, csr_with_key, inspect_csr, make_key_and_csr,
+    verify_chain,
+};
 use certfleet_core::ca::{CaError, OrderStatus};
 use certfleet_core::spec::KeyType;
 use certfleet_core::x509::Leaf;
@@ -81,6 +84,35 @@ async fn an_order_that_is_ready_at_once_gives_a_certificate() {
     let seconds = leaf.not_after.duration_since(leaf.not_before).as_secs();
     assert!((3590..=3610).contains(&seconds), "{seconds}");
     assert_eq!((laboratory.pebble.orders_seen(), laboratory.pebble.issued()), (2, vec![leaf.serial]));
+}
+
+#[tokio::test]
+async fn a_key_that_exists_is_certified_by_a_chain_to_the_cas_root() {
+    let Some(laboratory) = Laboratory::start(|_| {}).await else { return };
+    let client = laboratory.connect();
+    let account = account(&client).await;
+    let names = [laboratory.answered_name(&account.key.thumbprint()).await];
+    let made = make_key_and_csr(KeyType::Rsa2048, &names).expect("key");
+    let csr = csr_with_key(made.key_pem.expose_text().expect("PEM"), &names).expect("CSR");
+    assert_eq!(inspect_csr(&csr), Ok(CsrFacts { names: names.to_vec(), key: made.spki.clone() }));
+    let order = client.new_order(&account, &names, None).await.expect("order");
+    for challenge in order.authorizations.iter().flat_map(|one| &one.challenges).filter(|one| one.kind.is_some()) {
+        client.challenge_ready(&account, &challenge.url).await.expect("ready");
+    }
+    until(&client, &account, &order.url, OrderStatus::Ready).await;
+    client.finalize(&account, &order.url, &csr).await.expect("finalized");
+    until(&client, &account, &order.url, OrderStatus::Valid).await;
+    let chain = client.certificate(&account, &order.url).await.expect("certificate");
+    assert_eq!(Leaf::from_pem(&chain).expect("leaf").key, made.spki);
+
+    let (now, root) = (client.date().await.expect("clock"), laboratory.pebble.issuing_root().await);
+    let roots = Roots::from_pem(&root).expect("root");
+    assert_eq!(verify_chain(&chain, &roots, now), Ok(()));
+    assert_eq!(verify_chain(&(chain.clone() + &root), &roots, now), Ok(()), "with the root itself");
+    assert_eq!(verify_chain(&chain, &Roots::none(), now), Ok(()));
+    let wrong = Roots::from_pem(&laboratory.pebble.root_pem()).expect("root").of("https-root.pem");
+    let error = verify_chain(&chain, &wrong, now).expect_err("the root of pebble's own HTTPS issues no certificates").to_string();
+    assert!(error.contains("Pebble Root CA") && error.ends_with("the 1 root of https-root.pem"), "{error}");
 }
 
 #[tokio::test]

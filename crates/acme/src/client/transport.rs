@@ -18,13 +18,13 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use instant_acme::BodyWrapper;
 use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::answer::Answer;
 use super::failure;
+use crate::chain::roots;
 
 /// How long a connection may take to be made.
 pub(super) const CONNECT_SECONDS_MAX: u64 = 5;
@@ -149,10 +149,7 @@ async fn answer(response: ResponseFuture, uri: &Uri) -> Result<Answer, CaError> 
 
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, CaError> {
     let unusable = |what: String| CaError::Malformed(format!("`root` cannot be used: {what}"));
-    let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(|e| unusable(e.to_string()))?;
-    if found.is_empty() {
-        return Err(unusable("there is no CERTIFICATE block in it".into()));
-    }
+    let found = roots::certificates(pem).map_err(|e| unusable(e.to_string()))?;
     for certificate in &found {
         RootCertStore::empty().add(certificate.clone()).map_err(|e| unusable(e.to_string()))?;
     }
@@ -160,13 +157,7 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, CaError> {
 }
 
 fn system_roots() -> Result<Vec<CertificateDer<'static>>, CaError> {
-    let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() {
-        let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-        let what = format!("this system has no root certificates{why}: install the package `ca-certificates`, or give `root`");
-        return Err(CaError::Unreachable(what));
-    }
-    Ok(found.certs)
+    roots::system_certificates().map_err(|error| CaError::Unreachable(error.to_string()))
 }
 
 fn tls(trusted: Vec<CertificateDer<'static>>) -> Result<ClientConfig, CaError> {
