@@ -24,9 +24,32 @@ pub struct Stored {
 pub struct Listing {
     /// The values, in the order of their keys.
     pub entries: Vec<(Key, Stored)>,
-    /// What is there and cannot be read, and why: corrupt values, and foreign things that no version of certfleet put there. For the
-    /// latter the key says where they are, in the engine's own words (for `file` the path below the store's directory).
-    pub unreadable: Vec<(Key, String)>,
+    /// What is there and cannot be read: corrupt values, and foreign things that no version of certfleet put there.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Something that is there and cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unreadable {
+    /// The value's key. Of foreign things it says where they are, in the engine's own words (for `file` the path below the store's directory).
+    pub key: Key,
+    /// What is wrong with it.
+    pub why: String,
+    /// What a compare-and-swap has to name to replace the value; `None` for foreign things, which are no values.
+    pub revision: Option<Revision>,
+}
+
+impl Listing {
+    /// Adds what [`Store::get`] answers for `key`. Fails where the store gave no answer; what cannot be read is one.
+    pub fn add(&mut self, key: &Key, answer: Result<Option<Stored>, StoreError>) -> Result<(), StoreError> {
+        match answer {
+            Ok(Some(stored)) => self.entries.push((key.clone(), stored)),
+            Ok(None) => {}
+            Err(StoreError::Corrupt { key, why, revision }) => self.unreadable.push(Unreadable { key, why, revision: Some(revision) }),
+            Err(other) => return Err(other),
+        }
+        Ok(())
+    }
 }
 
 /// What became of a write.
@@ -52,7 +75,9 @@ pub enum Put {
 ///   for [`StoreError::NotDurable`], where it did and may be lost again.
 /// * **Revisions name values, not moments.** A [`Revision`] is the engine's revision and the value's nonce. Engine numbers may repeat after a
 ///   fail-over or a restored backup; nonces are drawn at random for each value, so a stale expectation never fits by accident. It is the
-///   caller's duty never to write two values with one nonce.
+///   caller's duty never to write two values with one nonce. The `change` that a revision carries is the value's, and is never compared.
+/// * **What cannot be read can be replaced.** A value that is no envelope reads as [`StoreError::Corrupt`] with a revision whose nonce is a hash
+///   of its bytes ([`crate::garbage_revision`]). Who names it may replace or delete it; every other expectation is a `Conflict`.
 /// * **A deleted key reads as absent** and may be created again with [`Expect::Absent`]; the old revision does not fit the new value.
 /// * **Reads may lag** by [`visibility_delay`](Store::visibility_delay), never go back for one handle's own writes. A stale read costs a
 ///   `Conflict`, never a lost value.
@@ -68,7 +93,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The engine: `file`, `memory`.
     fn kind(&self) -> &'static str;
 
-    /// The value of a key; `None` if it was never written or was deleted.
+    /// The value of a key; `None` if it was never written or was deleted, [`StoreError::Corrupt`] if it is no envelope.
     async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError>;
 
     /// All values at or below `prefix` (whole segments; the empty prefix is above everything), sorted by key.

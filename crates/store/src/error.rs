@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use certfleet_core::envelope::Revision;
 use certfleet_core::key::Key;
 
 /// What to do about an error.
@@ -24,13 +25,15 @@ pub enum StoreError {
         /// What was seen.
         why: String,
     },
-    /// A value is no envelope.
+    /// A value is no envelope, or one of a later format. It can be replaced by who names it.
     #[error("the value of `{key}` cannot be read: {why}")]
     Corrupt {
         /// Which.
         key: Key,
         /// What is wrong with it, and where it is.
         why: String,
+        /// What a compare-and-swap has to name to replace it: [`crate::garbage_revision`].
+        revision: Revision,
     },
     /// A write took place and could not be made durable: it may be lost again when the machine crashes.
     #[error("the value of `{key}` was written but may not last: {why}")]

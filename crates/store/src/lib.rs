@@ -14,6 +14,7 @@ mod contract;
 mod error;
 mod nonce;
 mod probe;
+mod revision;
 mod settle;
 mod url;
 mod watch;
@@ -23,10 +24,11 @@ use std::sync::Arc;
 pub use certfleet_core::envelope::{Envelope, Expect, Nonce, Revision};
 pub use certfleet_core::key::Key;
 
-pub use contract::{Listing, Put, Store, Stored};
+pub use contract::{Listing, Put, Store, Stored, Unreadable};
 pub use error::{ErrorKind, OpenError, StoreError};
 pub use nonce::fresh_nonce;
 pub use probe::{ProbeError, probe};
+pub use revision::{garbage_revision, is_expected, same_value};
 pub use settle::{Settled, delete_settled, put_settled};
 pub use watch::{Change, Watch, WatchFeed};
 

@@ -63,7 +63,7 @@ async fn race_all(store: &dyn Store, key: &Key) -> Result<(), ProbeError> {
     let mut expect = Expect::Absent;
     for _ in 0..PROBE_ROUNDS {
         let next = Expect::Revision(race(store, key, &expect).await?);
-        let late = store.put(key, &value(key, 0)?, &expect).await?;
+        let late = store.put(key, &value(key, 0)?.following(&expect), &expect).await?;
         if matches!(late, Put::Done(_)) {
             return Err(broken(store, format!("a write to `{key}` that expected {} was taken although that was replaced", shown(&expect))));
         }
@@ -76,7 +76,7 @@ async fn race_all(store: &dyn Store, key: &Key) -> Result<(), ProbeError> {
 async fn race(store: &dyn Store, key: &Key, expect: &Expect) -> Result<Revision, ProbeError> {
     let mut values = Vec::with_capacity(PROBE_WRITERS);
     for writer in 0..PROBE_WRITERS {
-        values.push(value(key, writer)?);
+        values.push(value(key, writer)?.following(expect));
     }
     let answers = join_all(values.iter().map(|value| store.put(key, value, expect)).collect()).await;
     let mut winners = BTreeSet::new();

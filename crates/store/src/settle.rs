@@ -5,8 +5,9 @@ use std::time::Duration;
 use certfleet_core::envelope::{Envelope, Expect, Revision};
 use certfleet_core::key::Key;
 
-use crate::contract::{Put, Store};
+use crate::contract::{Put, Store, Stored};
 use crate::error::StoreError;
+use crate::revision::{is_expected, same_value};
 
 /// How often a write whose answer was lost is tried.
 const SETTLE_TRIES_MAX: u32 = 6;
@@ -36,17 +37,16 @@ pub async fn put_settled(store: &dyn Store, key: &Key, envelope: &Envelope, expe
             Put::Conflict => {}
             Put::Unknown(why) => lost = Some(why),
         }
-        let now = match store.get(key).await {
+        let there = match store.get(key).await {
             Err(error @ StoreError::Away { .. }) => {
                 lost = Some(error.to_string());
                 continue;
             }
-            other => other?.map(|stored| stored.revision),
+            Ok(Some(stored)) if stored.revision.nonce == envelope.nonce => return Ok(Settled::Done(stored.revision)),
+            answer => revision_of(answer)?,
         };
-        match now {
-            Some(revision) if revision.nonce == envelope.nonce => return Ok(Settled::Done(revision)),
-            now if as_expected(now.as_ref(), expect) => {}
-            _ => return Ok(Settled::Conflict),
+        if !is_expected(there.as_ref(), expect) {
+            return Ok(Settled::Conflict);
         }
     }
     Err(unsettled(key, lost))
@@ -63,22 +63,27 @@ pub async fn delete_settled(store: &dyn Store, key: &Key, expect: &Revision) -> 
             Put::Conflict => {}
             Put::Unknown(why) => lost = Some(why),
         }
-        match store.get(key).await {
-            Err(error @ StoreError::Away { .. }) => lost = Some(error.to_string()),
-            Err(error) => return Err(error),
-            Ok(None) => return Ok(Settled::Done(expect.clone())),
-            Ok(Some(stored)) if stored.revision == *expect => {}
-            Ok(Some(_)) => return Ok(Settled::Conflict),
+        let there = match store.get(key).await {
+            Err(error @ StoreError::Away { .. }) => {
+                lost = Some(error.to_string());
+                continue;
+            }
+            answer => revision_of(answer)?,
+        };
+        match there {
+            None => return Ok(Settled::Done(expect.clone())),
+            Some(there) if same_value(&there, expect) => {}
+            Some(_) => return Ok(Settled::Conflict),
         }
     }
     Err(unsettled(key, lost))
 }
 
-fn as_expected(now: Option<&Revision>, expect: &Expect) -> bool {
-    match (now, expect) {
-        (None, Expect::Absent) => true,
-        (Some(now), Expect::Revision(expected)) => now == expected,
-        _ => false,
+/// What is there, whether it can be read or not.
+fn revision_of(answer: Result<Option<Stored>, StoreError>) -> Result<Option<Revision>, StoreError> {
+    match answer {
+        Err(StoreError::Corrupt { revision, .. }) => Ok(Some(revision)),
+        other => Ok(other?.map(|stored| stored.revision)),
     }
 }
 

@@ -19,6 +19,8 @@ enum Fault {
     QuestionLost,
     /// It takes place, the answer is lost, and others write before one can look.
     AnswerLostAndOvertaken,
+    /// It takes place, the answer is lost, and someone writes garbage over it.
+    AnswerLostAndSpoilt,
     /// The condition is dropped.
     ConditionDropped,
     /// The condition is looked at only for keys that are there.
@@ -80,12 +82,17 @@ impl Store for Faulty {
                 }
                 Ok(Put::Unknown("lost".into()))
             }
+            Fault::AnswerLostAndSpoilt => {
+                self.inner.put(key, value, expect).await?;
+                self.inner.plant(key, b"spoilt");
+                Ok(Put::Unknown("lost".into()))
+            }
             Fault::ConditionDropped => self.inner.put(key, value, &self.whatever_is_there(key).await?).await,
             Fault::CreateUnconditional if *expect == Expect::Absent => {
                 self.inner.put(key, value, &self.whatever_is_there(key).await?).await
             }
             Fault::CreateUnconditional => self.inner.put(key, value, expect).await,
-            Fault::Forgotten => Ok(Put::Done(Revision { engine: "1".into(), nonce: value.nonce.clone() })),
+            Fault::Forgotten => Ok(Put::Done(value.revision("1"))),
             Fault::NeverTaken => Ok(Put::Conflict),
         }
     }
@@ -97,6 +104,11 @@ impl Store for Faulty {
         match self.fault {
             Fault::AnswerLost => self.inner.delete(key, expect).await.map(|_| Put::Unknown("lost".into())),
             Fault::QuestionLost => Ok(Put::Unknown("lost".into())),
+            Fault::AnswerLostAndSpoilt => {
+                self.inner.delete(key, expect).await?;
+                self.inner.plant(key, b"spoilt");
+                Ok(Put::Unknown("lost".into()))
+            }
             _ => self.inner.delete(key, expect).await,
         }
     }
@@ -112,6 +124,15 @@ fn envelope(body: u32) -> Envelope {
 
 fn key() -> Key {
     "certs/a".parse().expect("key")
+}
+
+/// Writes garbage, and gives its revision.
+async fn spoil(store: &Faulty) -> Revision {
+    store.inner.plant(&key(), b"spoilt");
+    match store.get(&key()).await {
+        Err(StoreError::Corrupt { revision, .. }) => revision,
+        other => panic!("{other:?} is garbage"),
+    }
 }
 
 /// Forever, for the tests.
@@ -135,6 +156,38 @@ async fn lost_answers_are_found() {
 async fn a_write_that_was_replaced_meanwhile_is_a_conflict() {
     let store = Faulty::new(Fault::AnswerLostAndOvertaken, 1);
     assert_eq!(put_settled(&store, &key(), &envelope(1), &Expect::Absent).await, Ok(Settled::Conflict));
+}
+
+/// Garbage that is named is replaced, once, also when the answers are lost.
+#[tokio::test]
+async fn lost_answers_are_found_where_garbage_was() {
+    for (fault, times) in [(Fault::AnswerLost, 1), (Fault::AnswerLost, ALWAYS), (Fault::QuestionLost, 3)] {
+        let store = Faulty::new(fault, times);
+        let (value, garbage) = (envelope(1), spoil(&store).await);
+        let settled = put_settled(&store, &key(), &value, &Expect::Revision(garbage)).await;
+        let there = store.get(&key()).await.expect("read").expect("there").revision;
+        assert_eq!((settled, &there.nonce), (Ok(Settled::Done(there.clone())), &value.nonce), "{fault:?}");
+        let garbage = spoil(&store).await;
+        store.left.store(times, Ordering::SeqCst);
+        assert!(matches!(delete_settled(&store, &key(), &garbage).await, Ok(Settled::Done(_))), "{fault:?}");
+        assert_eq!(store.get(&key()).await, Ok(None));
+    }
+}
+
+/// Garbage in the place of one's own value is another value, whatever it was written over.
+#[tokio::test]
+async fn a_write_that_was_spoilt_meanwhile_is_a_conflict() {
+    let store = Faulty::new(Fault::AnswerLostAndSpoilt, 1);
+    assert_eq!(put_settled(&store, &key(), &envelope(1), &Expect::Absent).await, Ok(Settled::Conflict));
+    for deleted in [false, true] {
+        let garbage = spoil(&store).await;
+        store.left.store(1, Ordering::SeqCst);
+        let settled = match deleted {
+            true => delete_settled(&store, &key(), &garbage).await,
+            false => put_settled(&store, &key(), &envelope(1), &Expect::Revision(garbage)).await,
+        };
+        assert_eq!(settled, Ok(Settled::Conflict));
+    }
 }
 
 #[tokio::test]

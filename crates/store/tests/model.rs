@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use certfleet_store::backends::file::{FileStore, WatchMode};
-use certfleet_store::{Envelope, Expect, Key, Put, Revision, Store, fresh_nonce};
+use certfleet_store::{Envelope, Expect, Key, Put, Revision, Store, fresh_nonce, is_expected};
 use proptest::prelude::*;
 
 const KEYS: [&str; 5] = ["fleet", "certs/a", "certs/A", "certs/a/*@b", "certs"];
@@ -56,11 +56,7 @@ impl Model {
     }
 
     fn fits(&self, key: &Key, expect: &Expect) -> bool {
-        match (self.values.get(key), expect) {
-            (None, Expect::Absent) => true,
-            (Some((revision, _)), Expect::Revision(expected)) => revision == expected,
-            _ => false,
-        }
+        is_expected(self.values.get(key).map(|(revision, _)| revision), expect)
     }
 
     /// Compares an answer with what it should be; gives the revision if it was done.
@@ -96,9 +92,10 @@ async fn run(operations: Vec<Operation>) {
                 let key: Key = KEYS[key].parse().expect("key");
                 let value = Envelope::new("lb0".parse().expect("name"), fresh_nonce().expect("random"), &"x".repeat(fill)).expect("json");
                 let expect = model.expect(&key, expected);
+                let value = value.following(&expect);
                 let answer = store.put(&key, &value, &expect).await.expect("answered");
                 if let Some(revision) = model.judge(&key, &expect, answer) {
-                    assert_eq!(revision.nonce, value.nonce);
+                    assert_eq!((&revision.nonce, revision.change), (&value.nonce, value.change));
                     model.values.insert(key, (revision, value));
                 }
             }

@@ -1,6 +1,6 @@
 //! One key: read, written, deleted.
 
-use certfleet_core::envelope::{ENVELOPE_BYTES_MAX, Expect, Revision};
+use certfleet_core::envelope::{ENVELOPE_BYTES_MAX, Envelope, Expect, Revision};
 use serde_json::json;
 
 use super::{Pair, create, key, must_delete, must_put, put, read, value};
@@ -35,7 +35,7 @@ pub async fn create_wants_absence(pair: Pair) {
 /// A revision fits the value that has it, and only as long as it is there.
 pub async fn replace_wants_the_very_value(pair: Pair) {
     let at = key("certs/a");
-    let nowhere = Revision { engine: "1".into(), nonce: value(0).nonce };
+    let nowhere = value(0).revision("1");
     assert_eq!(put(&pair.one, &at, &value(0), &Expect::Revision(nowhere)).await, Put::Conflict);
     let mut revision = create(&pair.one, &at, 0).await;
     for n in 1..8 {
@@ -133,7 +133,24 @@ pub async fn keys_are_independent(pair: Pair) {
 /// Whatever a key may hold, two keys are never one.
 pub async fn odd_keys_are_kept_apart(pair: Pair) {
     let long = format!("versions/{}", "a".repeat(900));
-    let odd = ["a/*.example.com@lb1", "a/A", "a/a", "a/+", "a/%2b", "a/.b", "a/b.", "a/~", "a/-", "a/\\", "a/\"'`$", "con", "a/:x", "key"];
+    let odd = [
+        "a/*.example.com@lb1",
+        "a/A",
+        "a/a",
+        "a/+",
+        "a/%2b",
+        "a/.b",
+        "a/b.",
+        "a/~",
+        "a/-",
+        "a/\\",
+        "a/\"'`$",
+        "con",
+        "a/:x",
+        "key",
+        "a@b",
+        "a%40b",
+    ];
     let keys: Vec<_> = odd.iter().map(|text| key(text)).chain([key(&long), key(&format!("{long}b"))]).collect();
     for at in &keys {
         create(&pair.one, at, at.as_str()).await;
@@ -161,6 +178,31 @@ pub async fn oversized_values_are_refused(pair: Pair) {
     let refused = pair.one.put(&at, &value("x".repeat(ENVELOPE_BYTES_MAX)), &Expect::Absent).await;
     assert!(matches!(&refused, Err(e @ StoreError::Unfit { .. }) if e.kind() == ErrorKind::Terminal), "{refused:?}");
     assert_eq!(read(&pair.one, &at).await, None);
+}
+
+/// The value's `change` is written as it is and given with its revision. A writer may name a higher one than it saw: that fits too.
+pub async fn change_is_carried_and_not_compared(pair: Pair) {
+    let at = key("certs/a");
+    let written = Envelope { change: 7, ..value("seventh") };
+    let first = must_put(&pair.one, &at, &written, &Expect::Absent).await;
+    let stored = read(&pair.other, &at).await.expect("there");
+    let listed = pair.other.list("").await.expect("listed").entries;
+    assert_eq!((first.change, &stored.envelope, &stored.revision), (7, &written, &first));
+    assert_eq!(listed, [(at.clone(), stored)]);
+    let mut revision = first;
+    for change in [9, 3, u64::MAX] {
+        let expect = Expect::Revision(Revision { change, ..revision.clone() });
+        let next = value(change).following(&expect);
+        revision = must_put(&pair.other, &at, &next, &expect).await;
+        assert_eq!(revision.change, change.saturating_add(1));
+    }
+    for change in [0, 9] {
+        let expect = Expect::Revision(Revision { change, ..revision.clone() });
+        let Ok(Settled::Done(next)) = put_settled(&*pair.one, &at, &value(change), &expect).await else { panic!("the only writer won") };
+        revision = next;
+    }
+    must_delete(&pair.one, &at, &Revision { change: revision.change + 1, ..revision.clone() }).await;
+    assert_eq!(read(&pair.other, &at).await, None);
 }
 
 /// A node of an older version must not lose what a newer one wrote.

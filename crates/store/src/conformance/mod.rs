@@ -6,13 +6,16 @@
 //! Deliberately not here: what only one engine promises (its tests are beside it), and faults of the network.
 
 mod cas;
+mod garbage;
 mod listing;
 mod racing;
 mod watching;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use certfleet_core::envelope::{Envelope, Expect, Revision};
 use certfleet_core::key::Key;
 
@@ -20,6 +23,7 @@ use crate::contract::{Put, Store, Stored};
 use crate::nonce::fresh_nonce;
 
 pub use cas::*;
+pub use garbage::*;
 pub use listing::*;
 pub use racing::*;
 pub use watching::*;
@@ -34,6 +38,15 @@ pub struct Pair {
     pub one: Arc<dyn Store>,
     /// Another node's.
     pub other: Arc<dyn Store>,
+    /// Someone who has the store and not certfleet, if the engine lets us be that.
+    pub plant: Option<Arc<dyn Plant>>,
+}
+
+/// A way into the store past the contract.
+#[async_trait]
+pub trait Plant: fmt::Debug + Send + Sync {
+    /// Makes `bytes` the value of `key`, whatever is there. Both handles see it when this returns.
+    async fn plant(&self, key: &Key, bytes: &[u8]);
 }
 
 /// Makes a test of every case. Give it an `async fn() -> (Pair, guard)`; the guard is dropped after the case.
@@ -44,11 +57,12 @@ macro_rules! conformance {
             absent_keys_read_as_none, values_read_back, create_wants_absence, replace_wants_the_very_value, revisions_carry_the_nonce,
             stale_revisions_conflict, wrong_nonces_conflict, deleted_keys_are_absent_and_can_be_made_again, delete_wants_the_very_value,
             old_revisions_do_not_fit_a_key_made_again, keys_are_independent, odd_keys_are_kept_apart, large_values_are_whole,
-            oversized_values_are_refused, unknown_fields_of_the_body_are_kept, settled_writes_say_what_happened,
+            oversized_values_are_refused, change_is_carried_and_not_compared, unknown_fields_of_the_body_are_kept, settled_writes_say_what_happened,
             lists_are_sorted_and_end_at_segments, lists_leave_out_what_was_deleted, thousands_of_keys_are_listed,
             one_of_many_writers_wins, counters_lose_nothing, one_of_many_creators_wins, values_are_never_torn, the_probe_is_content,
             watchers_of_both_handles_are_told, watchers_are_told_of_deletions, watchers_hear_only_their_prefix, slow_watchers_are_told_all,
-            watch_then_list_misses_nothing
+            watch_then_list_misses_nothing, garbage_is_reported_with_a_revision, garbage_is_replaced_by_who_names_it,
+            other_garbage_is_another_value, garbage_can_be_deleted, one_of_many_writers_replaces_garbage, settled_writes_replace_garbage
         );
     };
     (@cases $make:path: $($case:ident),*) => {$(

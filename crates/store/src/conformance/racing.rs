@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use certfleet_core::envelope::{Expect, Revision};
+use certfleet_core::key::Key;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -10,17 +11,22 @@ use super::{Pair, create, key, put, read, value};
 use crate::contract::Put;
 use crate::settle::{Settled, put_settled};
 
-const WRITERS: usize = 8;
+pub(super) const WRITERS: usize = 8;
 const ROUNDS: usize = 12;
 const INCREMENTS: u64 = 12;
 
+/// What [`race`] races on.
+pub(super) fn raced_key() -> Key {
+    key("certs/raced")
+}
+
 /// Writers on both handles that expect the same; gives the nonces that were `Done`, and whether any was `Unknown`.
-async fn race(pair: &Pair, expect: &Expect) -> (Vec<Revision>, bool) {
+pub(super) async fn race(pair: &Pair, expect: &Expect) -> (Vec<Revision>, bool) {
     let mut writers = JoinSet::new();
     for n in 0..WRITERS {
         let store = if n % 2 == 0 { pair.one.clone() } else { pair.other.clone() };
         let expect = expect.clone();
-        writers.spawn(async move { put(&store, &key("certs/raced"), &value(n), &expect).await });
+        writers.spawn(async move { put(&store, &raced_key(), &value(n), &expect).await });
     }
     let answers = writers.join_all().await;
     let unknown = answers.iter().any(|answer| matches!(answer, Put::Unknown(_)));
@@ -30,7 +36,7 @@ async fn race(pair: &Pair, expect: &Expect) -> (Vec<Revision>, bool) {
 
 /// Of those that expect the same value one wins, and its value is there.
 pub async fn one_of_many_writers_wins(pair: Pair) {
-    let at = key("certs/raced");
+    let at = raced_key();
     create(&pair.one, &at, 0).await;
     for _ in 0..ROUNDS {
         let before = read(&pair.one, &at).await.expect("there").revision;
@@ -42,7 +48,7 @@ pub async fn one_of_many_writers_wins(pair: Pair) {
 
 /// The same for keys that are not there.
 pub async fn one_of_many_creators_wins(pair: Pair) {
-    let at = key("certs/raced");
+    let at = raced_key();
     for _ in 0..ROUNDS {
         let (won, unknown) = race(&pair, &Expect::Absent).await;
         let after = read(&pair.other, &at).await.expect("there").revision;

@@ -63,7 +63,7 @@ impl Directory {
             if let Ok(entries) = Entries::of(&dir) {
                 self.clean(&dir, &entries, KEPT_REVISIONS, now);
             }
-            if CREATED_ONCE.iter().any(|prefix| key.is_under(prefix)) && self.is_long_gone(&dir, &key, now) {
+            if CREATED_ONCE.iter().any(|prefix| key.is_under(prefix)) && self.is_long_gone(&dir, now) {
                 purge(&dir);
             }
             Ok(())
@@ -78,8 +78,8 @@ impl Directory {
         Ok(stamp.map_err(|e| super::root::fault("write", &path, &e))?.mtime())
     }
 
-    fn is_long_gone(&self, dir: &Path, key: &Key, now: i64) -> bool {
-        let Ok(Head::Tombstone(number, _)) = look(self.calls.as_ref(), dir, key).map(|look| look.head) else { return false };
+    fn is_long_gone(&self, dir: &Path, now: i64) -> bool {
+        let Ok(Head::Tombstone(number, _)) = look(self.calls.as_ref(), dir).map(|look| look.head) else { return false };
         fs::metadata(dir.join(revision_name(number))).is_ok_and(|file| now - file.mtime() > TOMBSTONE_SECONDS_MAX)
     }
 }

@@ -41,11 +41,11 @@ use certfleet_core::key::Key;
 
 use crate::contract::{Listing, Put, Store, Stored};
 use crate::error::{OpenError, StoreError};
-use crate::nonce::fresh_nonce;
 use crate::watch::Watch;
 use mount::Mount;
 use pool::Pool;
 use syscalls::{Calls, RealCalls};
+use write::New;
 
 /// How changes are noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,16 +128,16 @@ impl Store for FileStore {
     }
 
     async fn put(&self, key: &Key, value: &Envelope, expect: &Expect) -> Result<Put, StoreError> {
-        let bytes = value.to_bytes().map_err(|e| StoreError::Unfit { key: key.clone(), why: e.to_string() })?;
-        let (key, nonce, expect) = (key.clone(), value.nonce.clone(), expect.clone());
-        let answer = self.run(move |directory| directory.write(&key, &nonce, &bytes, &expect)).await;
+        let new = New::value(key, value)?;
+        let (key, expect) = (key.clone(), expect.clone());
+        let answer = self.run(move |directory| directory.write(&key, &new, &expect)).await;
         answer.unwrap_or_else(|why| Ok(Put::Unknown(why)))
     }
 
     async fn delete(&self, key: &Key, expect: &Revision) -> Result<Put, StoreError> {
-        let nonce = fresh_nonce()?;
+        let grave = New::tombstone(key)?;
         let (key, expect) = (key.clone(), Expect::Revision(expect.clone()));
-        let answer = self.run(move |directory| directory.delete(&key, &nonce, &expect)).await;
+        let answer = self.run(move |directory| directory.delete(&key, &grave, &expect)).await;
         answer.unwrap_or_else(|why| Ok(Put::Unknown(why)))
     }
 

@@ -115,6 +115,7 @@ fn decoded(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use certfleet_core::{key::RecordKey, names};
 
     fn key(text: &str) -> Key {
         text.parse().expect(text)
@@ -129,6 +130,10 @@ mod tests {
             (".hidden", "%2ehidden"),
             ("a/.b.", "a+.b%2e"),
             ("a+b~c%", "a%2bb%7ec%25"),
+            ("certs/example.com@lb0", "certs+example.com%40lb0"),
+            ("requests/a@b/b", "requests+a%40b+b"),
+            ("invitations/00ff00ff", "invitations+00ff00ff"),
+            ("joining/lb0", "joining+lb0"),
         ] {
             assert_eq!(Place::of(&key(text)).name, name);
             assert_eq!(DirName::parse(name), DirName::Key(key(text)));
@@ -141,6 +146,27 @@ mod tests {
         assert!(long("x").hashed && long("x").name.len() <= NAME_BYTES_MAX);
         assert_ne!(long("x").name, long("y").name);
         assert_eq!(DirName::parse(&long("x").name), DirName::Hashed);
+    }
+
+    /// Whatever record a key is of, it has a name that every file system takes.
+    #[test]
+    fn the_longest_record_keys_have_names() {
+        let (node, hash) = ("n".repeat(names::NAME_BYTES_MAX), "0f".repeat(32));
+        let cert = format!("{}@{node}", ["c".repeat(62).as_str(); 4].join(".") + ".c");
+        assert_eq!(cert.len(), names::DOMAIN_BYTES_MAX + 1 + names::NAME_BYTES_MAX);
+        for text in [format!("wraps/{hash}/lb0"), format!("invitations/{hash}"), format!("joining/{node}")] {
+            let place = Place::of(&key(&text));
+            assert_eq!((place.hashed, DirName::parse(&place.name)), (false, DirName::Key(key(&text))));
+        }
+        let long = ["certs/C", "requests/C/N", "versions/C/18446744073709551615", "reports/C/N/N", "wraps/H/N"];
+        let keys = long.map(|form| key(&form.replace('C', &cert).replace('N', &node).replace('H', &hash)));
+        assert_eq!(keys.iter().find(|key| RecordKey::of(key).is_none()), None);
+        let places: Vec<Place> = keys.iter().map(Place::of).collect();
+        for (n, place) in places.iter().enumerate() {
+            assert!(place.hashed && place.name.len() <= NAME_BYTES_MAX, "{place:?}");
+            assert_eq!(DirName::parse(&place.name), DirName::Hashed);
+            assert!(places[..n].iter().all(|other| other.name != place.name));
+        }
     }
 
     #[test]

@@ -9,16 +9,16 @@ use super::Directory;
 use super::names::{DirName, KEY_FILE, Place, is_shard};
 use super::revisions::{Head, is_gone, look};
 use super::root::{fault, read_bounded};
-use crate::contract::{Listing, Stored};
+use crate::contract::{Listing, Stored, Unreadable};
 use crate::error::StoreError;
 
 impl Directory {
     pub(super) fn read(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        match look(self.calls.as_ref(), &self.key_dir(&Place::of(key)), key)?.head {
-            Head::Value(_, stored) => Ok(Some(*stored)),
-            Head::Tombstone(..) => Ok(None),
-            Head::Absent => self.still_there().map(|()| None),
+        let head = look(self.calls.as_ref(), &self.key_dir(&Place::of(key)))?.head;
+        if matches!(head, Head::Absent) {
+            self.still_there()?;
         }
+        head.answer(key)
     }
 
     pub(super) fn list(&self, prefix: &str) -> Result<Listing, StoreError> {
@@ -27,7 +27,7 @@ impl Directory {
         self.each_key(prefix, &mut |place, found| match found {
             Found::Key(key) if key.is_under(prefix) => self.list_key(&key, place, &mut listing),
             Found::Foreign(path) if prefix.is_empty() => {
-                listing.unreadable.push((self.as_key(&path), "nothing that certfleet wrote; remove it if nobody needs it".into()));
+                listing.unreadable.push(self.foreign(&path, "nothing that certfleet wrote; remove it if nobody needs it".into()));
                 Ok(())
             }
             _ => Ok(()),
@@ -39,20 +39,12 @@ impl Directory {
 
     fn list_key(&self, key: &Key, place: &Place, listing: &mut Listing) -> Result<(), StoreError> {
         let dir = self.key_dir(place);
-        match look(self.calls.as_ref(), &dir, key) {
-            Ok(look) => {
-                for name in look.foreign {
-                    let why = format!("a file that certfleet did not write, beside the revisions of `{key}`; remove it");
-                    listing.unreadable.push((self.as_key(&dir.join(name)), why));
-                }
-                if let Head::Value(_, stored) = look.head {
-                    listing.entries.push((key.clone(), *stored));
-                }
-            }
-            Err(StoreError::Corrupt { key, why }) => listing.unreadable.push((key, why)),
-            Err(other) => return Err(other),
+        let look = look(self.calls.as_ref(), &dir)?;
+        for name in look.foreign {
+            let why = format!("a file that certfleet did not write, beside the revisions of `{key}`; remove it");
+            listing.unreadable.push(self.foreign(&dir.join(name), why));
         }
-        Ok(())
+        listing.add(key, look.head.answer(key))
     }
 
     /// Calls `visit` for every directory that may hold a key below `prefix`, in no order, and for what is foreign.
@@ -112,6 +104,10 @@ impl Directory {
             is_dir && right.shard == place.shard && right.name == place.name
         });
         Ok(Some(ours.map_or_else(|| Found::Foreign(dir), Found::Key)))
+    }
+
+    fn foreign(&self, path: &Path, why: String) -> Unreadable {
+        Unreadable { key: self.as_key(path), why, revision: None }
     }
 
     /// Where something foreign is, in the form of a key.

@@ -1,6 +1,6 @@
 //! One key's directory: which revisions are there, and what the highest says.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::thread;
@@ -11,10 +11,11 @@ use certfleet_core::key::Key;
 use serde::{Deserialize, Serialize};
 
 use super::names::{KEY_FILE, TEMP_PREFIX, revision_name, revision_number};
-use super::root::{fault, read_bounded};
+use super::root::{bounded, fault};
 use super::syscalls::Calls;
 use crate::contract::Stored;
 use crate::error::StoreError;
+use crate::revision::garbage_revision;
 
 /// How often a directory is listed again because what it listed was gone.
 const LIST_AGAIN_MAX: u32 = 20;
@@ -80,8 +81,46 @@ pub(super) enum Head {
     Absent,
     /// A value.
     Value(u64, Box<Stored>),
+    /// Neither a value nor a tombstone: why not, and what names it.
+    Garbage(u64, String, Revision),
     /// Deleted.
     Tombstone(u64, Nonce),
+}
+
+impl Head {
+    /// The number that the next one follows.
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Self::Absent => 0,
+            Self::Value(number, _) | Self::Garbage(number, ..) | Self::Tombstone(number, _) => *number,
+        }
+    }
+
+    /// What a write has to name; `None` where it has to expect absence.
+    pub(super) fn revision(&self) -> Option<&Revision> {
+        match self {
+            Self::Absent | Self::Tombstone(..) => None,
+            Self::Value(_, stored) => Some(&stored.revision),
+            Self::Garbage(.., revision) => Some(revision),
+        }
+    }
+
+    /// What tells this revision from another one of the same number.
+    pub(super) fn nonce(&self) -> Option<&Nonce> {
+        match self {
+            Self::Tombstone(_, nonce) => Some(nonce),
+            other => other.revision().map(|revision| &revision.nonce),
+        }
+    }
+
+    /// What the key reads as.
+    pub(super) fn answer(self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        match self {
+            Self::Absent | Self::Tombstone(..) => Ok(None),
+            Self::Value(_, stored) => Ok(Some(*stored)),
+            Self::Garbage(_, why, revision) => Err(StoreError::Corrupt { key: key.clone(), why, revision }),
+        }
+    }
 }
 
 /// A look at a key.
@@ -91,8 +130,8 @@ pub(super) struct Look {
     pub(super) foreign: Vec<String>,
 }
 
-/// Looks at the key whose revisions are in `dir`.
-pub(super) fn look(calls: &dyn Calls, dir: &Path, key: &Key) -> Result<Look, StoreError> {
+/// Looks at the key whose revisions are in `dir`. What cannot be read is an answer too.
+pub(super) fn look(calls: &dyn Calls, dir: &Path) -> Result<Look, StoreError> {
     for attempt in 0..LIST_AGAIN_MAX {
         if attempt >= LIST_AT_ONCE {
             thread::sleep(Duration::from_millis(LIST_WAIT_MS));
@@ -107,7 +146,7 @@ pub(super) fn look(calls: &dyn Calls, dir: &Path, key: &Key) -> Result<Look, Sto
         }
         calls.listed(dir);
         // The highest is never removed: if it is gone, a higher one is there.
-        if let Some(head) = read(dir, key, number)? {
+        if let Some(head) = read(dir, number)? {
             return Ok(Look { head, foreign: entries.foreign });
         }
     }
@@ -115,25 +154,37 @@ pub(super) fn look(calls: &dyn Calls, dir: &Path, key: &Key) -> Result<Look, Sto
 }
 
 /// Reads one revision; `None` if it is not there (any more).
-pub(super) fn read(dir: &Path, key: &Key, number: u64) -> Result<Option<Head>, StoreError> {
+pub(super) fn read(dir: &Path, number: u64) -> Result<Option<Head>, StoreError> {
     let path = dir.join(revision_name(number));
-    let bytes = match read_bounded(&path, ENVELOPE_BYTES_MAX as u64) {
+    let (bytes, length) = match read_file(&path) {
         Err(e) if is_gone(&e) => return Ok(None),
+        // Named as a revision, and none of ours: as a value it is empty.
+        Err(e) if e.kind() == io::ErrorKind::IsADirectory => (Vec::new(), 0),
         other => other.map_err(|e| fault("read", &path, &e))?,
     };
-    let corrupt = |why: String| StoreError::Corrupt { key: key.clone(), why: format!("{} is {why}", path.display()) };
+    let garbage =
+        |why: String| Head::Garbage(number, format!("{} is {why}", path.display()), garbage_revision(number.to_string(), &bytes, length));
     if bytes.starts_with(TOMBSTONE_START) {
-        let Tombstone { tombstone } = serde_json::from_slice(&bytes).map_err(|e| corrupt(format!("not a tombstone: {e}")))?;
-        return Ok(Some(Head::Tombstone(number, tombstone)));
+        let grave = serde_json::from_slice(&bytes);
+        return Ok(Some(
+            grave.map_or_else(|e| garbage(format!("not a tombstone: {e}")), |Tombstone { tombstone }| Head::Tombstone(number, tombstone)),
+        ));
     }
-    let envelope = Envelope::from_bytes(&bytes).map_err(|e| corrupt(e.to_string()))?;
-    let revision = revision(number, &envelope.nonce);
-    Ok(Some(Head::Value(number, Box::new(Stored { envelope, revision }))))
+    let head = Envelope::from_bytes(&bytes).map_or_else(
+        |e| garbage(e.to_string()),
+        |envelope| {
+            let revision = envelope.revision(number.to_string());
+            Head::Value(number, Box::new(Stored { envelope, revision }))
+        },
+    );
+    Ok(Some(head))
 }
 
-/// A revision as the callers know it.
-pub(super) fn revision(number: u64, nonce: &Nonce) -> Revision {
-    Revision { engine: number.to_string(), nonce: nonce.clone() }
+/// What can be a value of a file, or more; and the file's length.
+fn read_file(path: &Path) -> io::Result<(Vec<u8>, u64)> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    Ok((bounded(file, ENVELOPE_BYTES_MAX as u64)?, length))
 }
 
 /// Whether an error says that another writer removed it.

@@ -153,8 +153,13 @@ pub(super) fn write_once(path: &Path, bytes: &[u8], calls: &dyn Calls) -> io::Re
 
 /// Reads a file of at most `bytes_max` bytes; one more byte is given if it is longer, so that the reader can tell.
 pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    bounded(File::open(path)?, bytes_max)
+}
+
+/// As [`read_bounded`], of an open file.
+pub(super) fn bounded(file: File, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -5,18 +5,45 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use certfleet_core::envelope::{Expect, Nonce};
+use certfleet_core::envelope::{Envelope, Expect, Nonce, Revision};
 use certfleet_core::key::Key;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 
 use super::Directory;
 use super::clean::KEPT_REVISIONS;
 use super::names::{KEY_FILE, Place, TEMP_PREFIX, revision_name};
-use super::revisions::{Entries, Head, look, read, revision, tombstone};
+use super::revisions::{Entries, Head, look, read, tombstone};
 use super::root::{LINK, fault, make_dir, new_file, write_once};
 use crate::contract::Put;
 use crate::error::StoreError;
 use crate::nonce::fresh_nonce;
+use crate::revision::is_expected;
+
+/// What is written, and what names it beside the number it gets.
+pub(super) struct New {
+    nonce: Nonce,
+    change: u64,
+    bytes: Vec<u8>,
+}
+
+impl New {
+    /// A value.
+    pub(super) fn value(key: &Key, value: &Envelope) -> Result<Self, StoreError> {
+        let bytes = value.to_bytes().map_err(|e| StoreError::Unfit { key: key.clone(), why: e.to_string() })?;
+        Ok(Self { nonce: value.nonce.clone(), change: value.change, bytes })
+    }
+
+    /// A deletion. The value that comes after it is the first.
+    pub(super) fn tombstone(key: &Key) -> Result<Self, StoreError> {
+        let nonce = fresh_nonce()?;
+        let bytes = tombstone(&nonce).map_err(|e| StoreError::Unfit { key: key.clone(), why: e.to_string() })?;
+        Ok(Self { nonce, change: 0, bytes })
+    }
+
+    fn revision(&self, number: u64) -> Revision {
+        Revision { engine: number.to_string(), nonce: self.nonce.clone(), change: self.change }
+    }
+}
 
 /// The revision that a write follows.
 struct Base {
@@ -34,17 +61,16 @@ enum Linked {
 }
 
 impl Directory {
-    /// Writes `bytes`, a value that has `nonce`, if what is there is as expected.
-    pub(super) fn write(&self, key: &Key, nonce: &Nonce, bytes: &[u8], expect: &Expect) -> Result<Put, StoreError> {
+    /// Writes `new` if what is there is as expected.
+    pub(super) fn write(&self, key: &Key, new: &New, expect: &Expect) -> Result<Put, StoreError> {
         let place = Place::of(key);
         let dir = self.key_dir(&place);
-        let Some(base) = follow(look(self.calls.as_ref(), &dir, key)?.head, expect) else { return Ok(Put::Conflict) };
-        let corrupt = || StoreError::Corrupt { key: key.clone(), why: format!("{} has the last possible number", dir.display()) };
-        let number = base.number.checked_add(1).ok_or_else(corrupt)?;
+        let Some(base) = follow(&look(self.calls.as_ref(), &dir)?.head, expect) else { return Ok(Put::Conflict) };
+        let number = base.number.checked_add(1).ok_or_else(|| no_more_numbers(&dir))?;
         if base.number == 0 {
             self.make_key_dir(&place, key)?;
         }
-        let temp = Temp::write(self, &dir, bytes)?;
+        let temp = Temp::write(self, &dir, &new.bytes)?;
         let linked = self.link(&temp.path, &dir.join(revision_name(number)));
         let stamp = temp.mtime;
         // Gone before anything is answered: what is not linked now never will be, also if a server has our request still lying about.
@@ -53,14 +79,13 @@ impl Directory {
             Linked::Lost => Ok(Put::Conflict),
             Linked::Refused(e) => Err(fault(LINK, &dir, &e)),
             Linked::Unknown(why) => Ok(Put::Unknown(why)),
-            Linked::Won => self.settle(key, &place, &base, nonce, stamp),
+            Linked::Won => self.settle(key, &place, &base, new, stamp),
         }
     }
 
     /// Writes a tombstone.
-    pub(super) fn delete(&self, key: &Key, nonce: &Nonce, expect: &Expect) -> Result<Put, StoreError> {
-        let bytes = tombstone(nonce).map_err(|e| StoreError::Unfit { key: key.clone(), why: e.to_string() })?;
-        let put = self.write(key, nonce, &bytes, expect)?;
+    pub(super) fn delete(&self, key: &Key, grave: &New, expect: &Expect) -> Result<Put, StoreError> {
+        let put = self.write(key, grave, expect)?;
         if matches!(put, Put::Done(_)) {
             self.purge_if_throw_away(key);
         }
@@ -93,7 +118,7 @@ impl Directory {
 
     /// After link: makes it last, then finds out whether it counts. A writer that slept may have linked a number that others had used and
     /// cleaned away.
-    fn settle(&self, key: &Key, place: &Place, base: &Base, nonce: &Nonce, stamp: i64) -> Result<Put, StoreError> {
+    fn settle(&self, key: &Key, place: &Place, base: &Base, new: &New, stamp: i64) -> Result<Put, StoreError> {
         let (dir, number) = (self.key_dir(place), base.number + 1);
         self.sync(place, base).map_err(|e| StoreError::NotDurable { key: key.clone(), why: fault("sync", &dir, &e).to_string() })?;
         self.announce(place);
@@ -102,10 +127,10 @@ impl Directory {
             Err(e) => return Ok(Put::Unknown(fault("list", &dir, &e).to_string())),
         };
         let highest = entries.highest();
-        let counts = highest == number || (highest > number && still_follows(&dir, key, base));
+        let counts = highest == number || (highest > number && still_follows(&dir, base));
         self.clean(&dir, &entries, KEPT_REVISIONS, stamp);
         if counts {
-            return Ok(Put::Done(revision(number, nonce)));
+            return Ok(Put::Done(new.revision(number)));
         }
         Ok(Put::Unknown(format!("revision {number} of `{key}` was written, and revision {highest} is there")))
     }
@@ -134,26 +159,20 @@ impl Directory {
 }
 
 /// The revision to follow, if what is there is as expected.
-fn follow(head: Head, expect: &Expect) -> Option<Base> {
-    match (head, expect) {
-        (Head::Absent, Expect::Absent) => Some(Base { number: 0, nonce: None }),
-        (Head::Tombstone(number, nonce), Expect::Absent) => Some(Base { number, nonce: Some(nonce) }),
-        (Head::Value(number, stored), Expect::Revision(expected)) if stored.revision == *expected => {
-            Some(Base { number, nonce: Some(stored.revision.nonce) })
-        }
-        _ => None,
-    }
+fn follow(head: &Head, expect: &Expect) -> Option<Base> {
+    is_expected(head.revision(), expect).then(|| Base { number: head.number(), nonce: head.nonce().cloned() })
+}
+
+/// Someone else gave a file the highest number there is: ours never come that far.
+fn no_more_numbers(dir: &Path) -> StoreError {
+    let what = format!("the newest file in {} has the last possible number, so nothing can be written after it", dir.display());
+    StoreError::NeedsOperator { what, remedy: "certfleet did not write that file; move it out of the way".into() }
 }
 
 /// Whether the revision that ours follows is still there. Revisions are removed in rising order, so ours was then never used before; others
 /// have written after it.
-fn still_follows(dir: &Path, key: &Key, base: &Base) -> bool {
-    let found = match read(dir, key, base.number) {
-        Ok(Some(Head::Value(_, stored))) => stored.revision.nonce,
-        Ok(Some(Head::Tombstone(_, nonce))) => nonce,
-        _ => return false,
-    };
-    base.nonce.as_ref() == Some(&found)
+fn still_follows(dir: &Path, base: &Base) -> bool {
+    matches!(read(dir, base.number), Ok(Some(found)) if found.nonce() == base.nonce.as_ref())
 }
 
 /// How many names a file has; opened first, since NFS answers from its cache otherwise.

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use certfleet_core::envelope::{Envelope, Expect, Nonce, Revision};
+use certfleet_core::envelope::{Envelope, Expect, Revision};
 use certfleet_core::key::Key;
 
 use crate::contract::{Listing, Put, Store, Stored};
 use crate::error::StoreError;
 use crate::nonce::fresh_nonce;
+use crate::revision::{garbage_revision, is_expected};
 use crate::watch::{Watch, WatchFeed};
 
 /// A store in memory.
@@ -26,39 +27,44 @@ struct State {
     feeds: Vec<WatchFeed>,
 }
 
-/// What was written last under a key: a value, or a tombstone, so that numbers go on rising.
+/// What was written last under a key, and its number: numbers go on rising after a deletion.
 #[derive(Debug)]
 struct Slot {
     number: u64,
-    nonce: Nonce,
-    value: Option<Envelope>,
+    revision: Revision,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Value(Envelope),
+    /// No envelope, and why.
+    Garbage(String),
+    Tombstone,
 }
 
 impl Slot {
-    fn revision(&self) -> Revision {
-        Revision { engine: self.number.to_string(), nonce: self.nonce.clone() }
-    }
-
-    fn stored(&self) -> Option<Stored> {
-        self.value.clone().map(|envelope| Stored { envelope, revision: self.revision() })
+    fn answer(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        let revision = self.revision.clone();
+        match &self.content {
+            Content::Value(envelope) => Ok(Some(Stored { envelope: envelope.clone(), revision })),
+            Content::Garbage(why) => Err(StoreError::Corrupt { key: key.clone(), why: format!("it is {why}"), revision }),
+            Content::Tombstone => Ok(None),
+        }
     }
 }
 
 impl State {
     fn fits(&self, key: &Key, expect: &Expect) -> bool {
-        let live = self.slots.get(key).filter(|slot| slot.value.is_some());
-        match (live, expect) {
-            (None, Expect::Absent) => true,
-            (Some(slot), Expect::Revision(revision)) => slot.revision() == *revision,
-            _ => false,
-        }
+        let live = self.slots.get(key).filter(|slot| !matches!(slot.content, Content::Tombstone));
+        is_expected(live.map(|slot| &slot.revision), expect)
     }
 
-    fn write(&mut self, key: &Key, nonce: Nonce, value: Option<Envelope>) -> Put {
+    /// Writes `content`, to which `revision` gives its revision.
+    fn write(&mut self, key: &Key, content: Content, revision: impl FnOnce(String) -> Revision) -> Put {
         let number = self.slots.get(key).map_or(1, |slot| slot.number + 1);
-        let slot = Slot { number, nonce, value };
-        let revision = slot.revision();
-        self.slots.insert(key.clone(), slot);
+        let revision = revision(number.to_string());
+        self.slots.insert(key.clone(), Slot { number, revision: revision.clone(), content });
         self.feeds.retain(|feed| !feed.is_closed());
         self.feeds.iter().for_each(|feed| feed.changed(key));
         Put::Done(revision)
@@ -69,6 +75,15 @@ impl MemoryStore {
     /// A new, empty store.
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// Writes whatever there is as the value of `key`, whatever is there: as someone does who has the store and not certfleet.
+    pub fn plant(&self, key: &Key, bytes: &[u8]) {
+        let mut state = self.state();
+        match Envelope::from_bytes(bytes) {
+            Ok(envelope) => state.write(key, Content::Value(envelope.clone()), |number| envelope.revision(number)),
+            Err(e) => state.write(key, Content::Garbage(e.to_string()), |number| garbage_revision(number, bytes, bytes.len() as u64)),
+        };
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -83,14 +98,16 @@ impl Store for MemoryStore {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        Ok(self.state().slots.get(key).and_then(Slot::stored))
+        self.state().slots.get(key).map_or(Ok(None), |slot| slot.answer(key))
     }
 
     async fn list(&self, prefix: &str) -> Result<Listing, StoreError> {
         let state = self.state();
-        let below = state.slots.iter().filter(|(key, _)| key.is_under(prefix));
-        let entries = below.filter_map(|(key, slot)| Some((key.clone(), slot.stored()?))).collect();
-        Ok(Listing { entries, unreadable: Vec::new() })
+        let mut listing = Listing::default();
+        for (key, slot) in state.slots.iter().filter(|(key, _)| key.is_under(prefix)) {
+            listing.add(key, slot.answer(key))?;
+        }
+        Ok(listing)
     }
 
     async fn put(&self, key: &Key, value: &Envelope, expect: &Expect) -> Result<Put, StoreError> {
@@ -99,7 +116,7 @@ impl Store for MemoryStore {
         if !state.fits(key, expect) {
             return Ok(Put::Conflict);
         }
-        Ok(state.write(key, value.nonce.clone(), Some(value.clone())))
+        Ok(state.write(key, Content::Value(value.clone()), |number| value.revision(number)))
     }
 
     async fn delete(&self, key: &Key, expect: &Revision) -> Result<Put, StoreError> {
@@ -108,7 +125,7 @@ impl Store for MemoryStore {
         if !state.fits(key, &Expect::Revision(expect.clone())) {
             return Ok(Put::Conflict);
         }
-        Ok(state.write(key, nonce, None))
+        Ok(state.write(key, Content::Tombstone, |engine| Revision { engine, nonce, change: 0 }))
     }
 
     async fn watch(&self, prefix: &str) -> Result<Watch, StoreError> {

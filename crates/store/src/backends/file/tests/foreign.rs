@@ -1,7 +1,10 @@
 //! Things that certfleet did not put there, or cannot read.
 
 use super::*;
+use crate::backends::file::clean::KEPT_REVISIONS;
 use crate::error::{ErrorKind, StoreError};
+use crate::revision::garbage_revision;
+use certfleet_core::envelope::ENVELOPE_BYTES_MAX;
 use serde_json::json;
 
 /// They are said, and hide nothing.
@@ -24,12 +27,13 @@ async fn foreign_files_are_reported_and_passed_over() {
 
     let listing = fixture.store.list("").await.expect("listed");
     assert_eq!(listing.entries.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["certs/a"]);
-    let reported: Vec<&str> = listing.unreadable.iter().map(|(key, _)| key.as_str()).collect();
+    let reported: Vec<&str> = listing.unreadable.iter().map(|found| found.key.as_str()).collect();
     let of = |path: &Path, name: &str| path.strip_prefix(fixture.root()).expect("below").join(name).to_str().expect("text").to_owned();
     let mut wanted = vec![of(&dir, "0000000002~"), of(&dir, "99"), of(&dir, "aaa"), of(&shard, "notes.txt"), of(&shard, "certs+b?c")];
     wanted.extend([of(&data, "README"), of(&data.join(wrong), "certs+b")]);
     wanted.sort();
     assert_eq!(reported, wanted);
+    assert!(listing.unreadable.iter().all(|found| found.revision.is_none()), "they are no values: {listing:?}");
 
     fixture.go_on(&at, 1).await;
     assert_eq!(fixture.body(&at).await, Some(json!("others")));
@@ -40,31 +44,79 @@ async fn foreign_files_are_reported_and_passed_over() {
     );
 }
 
-/// A value that cannot be read is named, is not taken for absent, is not written over, and hides no other.
+/// The highest revision of a key, as a path.
+fn newest(fixture: &Fixture, at: &Key) -> PathBuf {
+    let dir = fixture.dir_of(at);
+    names(&dir).pop().map(|name| dir.join(name)).expect("a revision")
+}
+
+/// What `get` says of garbage: its revision.
+async fn named(fixture: &Fixture, at: &Key) -> Revision {
+    match fixture.store.get(at).await {
+        Err(StoreError::Corrupt { key, revision, .. }) if key == *at => revision,
+        other => panic!("garbage reads as {other:?}"),
+    }
+}
+
+/// A value that became garbage in its file is named by that file, is not taken for absent, is written over only by who names it as it is now,
+/// and hides no other.
 #[tokio::test]
-async fn corrupt_values_are_named() {
+async fn values_that_became_garbage_are_named_and_replaced() {
     let fixture = Fixture::new().await;
     let (at, good) = (key("certs/a"), key("certs/b"));
     fixture.go_on(&good, 1).await;
-    for garbage in ["", "{", "{\"tombstone\":", "\u{0}\u{0}", "{\"format\":99,\"writer\":\"a\",\"nonce\":\"n\",\"body\":1}"] {
-        let revision = fixture.store.get(&at).await.expect("read").map(|stored| stored.revision);
-        let expect = revision.map_or(Expect::Absent, Expect::Revision);
-        let written = done(fixture.store.put(&at, &value(1), &expect).await);
-        let path = fixture.dir_of(&at).join(revision_name(written.engine.parse().expect("a number")));
-        let whole = fs::read(&path).expect("read");
+    fixture.go_on(&at, 1).await;
+    let too_large = "x".repeat(ENVELOPE_BYTES_MAX + 9);
+    let newer = "{\"format\":99,\"writer\":\"a\",\"nonce\":\"n\",\"change\":1,\"body\":1}";
+    for garbage in ["", "{", "{\"tombstone\":", "\u{0}\u{0}", newer, &too_large] {
+        let whole = fixture.store.get(&at).await.expect("read").expect("there").revision;
+        let path = newest(&fixture, &at);
         fs::write(&path, garbage).expect("written");
         let told = fixture.store.get(&at).await.expect_err("corrupt");
-        assert!(matches!(&told, StoreError::Corrupt { key, .. } if *key == at), "{told}");
-        assert_eq!(told.kind(), ErrorKind::NeedsOperator);
         assert!(told.to_string().contains(path.to_str().expect("text")), "{told}");
-        for expect in [Expect::Absent, Expect::Revision(written)] {
-            assert!(matches!(fixture.store.put(&at, &value(2), &expect).await, Err(StoreError::Corrupt { .. })));
-        }
+        let revision = named(&fixture, &at).await;
+        assert_eq!(revision, garbage_revision(whole.engine.clone(), garbage.as_bytes(), garbage.len() as u64));
         let listing = fixture.store.list("certs").await.expect("listed");
         assert!(listing.entries.iter().map(|(key, _)| key).eq([&good]), "{listing:?}");
-        assert!(listing.unreadable.iter().map(|(key, _)| key).eq([&at]), "{listing:?}");
-        fs::write(&path, whole).expect("written");
+        assert!(listing.unreadable.iter().map(|found| (&found.key, found.revision.as_ref())).eq([(&at, Some(&revision))]), "{listing:?}");
+        for expect in [Expect::Absent, Expect::Revision(whole)] {
+            assert_eq!(fixture.store.put(&at, &value(2), &expect).await, Ok(Put::Conflict));
+        }
+        fs::write(&path, format!("{garbage}!")).expect("written");
+        assert_eq!(fixture.store.put(&at, &value(2), &Expect::Revision(revision)).await, Ok(Put::Conflict), "it is other garbage now");
+        let revision = named(&fixture, &at).await;
+        done(fixture.store.put(&at, &value("whole"), &Expect::Revision(revision)).await);
+        assert_eq!(fixture.body(&at).await, Some(json!("whole")));
     }
+    assert_eq!(names(&fixture.dir_of(&at)).len(), KEPT_REVISIONS, "garbage is cleaned away as any revision");
+}
+
+/// A directory in the place of a revision does not hide the other keys, and is written past.
+#[tokio::test]
+async fn a_directory_named_as_a_revision_is_garbage() {
+    let fixture = Fixture::new().await;
+    let (at, good) = (key("certs/a"), key("certs/b"));
+    fixture.go_on(&good, 1).await;
+    fixture.go_on(&at, 1).await;
+    fs::create_dir(fixture.dir_of(&at).join(revision_name(2))).expect("made");
+    let listing = fixture.store.list("").await.expect("listed");
+    assert_eq!((listing.entries.len(), listing.unreadable.len()), (1, 1), "{listing:?}");
+    let revision = named(&fixture, &at).await;
+    done(fixture.store.put(&at, &value("whole"), &Expect::Revision(revision)).await);
+    assert_eq!(fixture.body(&at).await, Some(json!("whole")));
+}
+
+/// The last number leaves none for the next revision: a person has to move that file.
+#[tokio::test]
+async fn the_last_number_is_for_the_operator() {
+    let fixture = Fixture::new().await;
+    let at = key("certs/a");
+    fixture.go_on(&at, 1).await;
+    fs::write(fixture.dir_of(&at).join(revision_name(u64::MAX)), "").expect("written");
+    let revision = named(&fixture, &at).await;
+    let refused = fixture.store.put(&at, &value(1), &Expect::Revision(revision)).await.expect_err("no number is left");
+    assert_eq!(refused.kind(), ErrorKind::NeedsOperator);
+    assert!(refused.to_string().contains(fixture.dir_of(&at).to_str().expect("text")), "{refused}");
 }
 
 /// Nobody else may look: from the first byte on, whatever the umask.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::error::StoreError;
+use crate::revision::garbage_revision;
 use crate::settle::{Settled, put_settled};
 
 /// Sleeps before its first link until it is told to go on.
@@ -130,15 +131,21 @@ impl Calls for Overtaken {
     }
 }
 
-/// A higher revision alone is no doubt, if the one before ours proves that nobody used our number.
+/// A higher revision alone is no doubt, if the one before ours proves that nobody used our number; also if it cannot be read.
 #[tokio::test]
 async fn a_write_that_was_followed_at_once_is_done() {
-    let fixture = Fixture::new().await;
-    let at = key("certs/a");
-    let first = done(fixture.store.put(&at, &value(0), &Expect::Absent).await);
-    let store = fixture.with(Arc::new(Overtaken { root: fixture.root(), done: Mutex::default() })).await;
-    assert_eq!(done(store.put(&at, &value(1), &Expect::Revision(first)).await).engine, "2");
-    assert_eq!(fixture.body(&at).await, Some(json!("next")));
+    for spoilt in [false, true] {
+        let fixture = Fixture::new().await;
+        let at = key("certs/a");
+        let mut first = done(fixture.store.put(&at, &value(0), &Expect::Absent).await);
+        if spoilt {
+            fs::write(fixture.dir_of(&at).join(revision_name(1)), "spoilt").expect("written");
+            first = garbage_revision("1", b"spoilt", 6);
+        }
+        let store = fixture.with(Arc::new(Overtaken { root: fixture.root(), done: Mutex::default() })).await;
+        assert_eq!(done(store.put(&at, &value(1), &Expect::Revision(first)).await).engine, "2");
+        assert_eq!(fixture.body(&at).await, Some(json!("next")));
+    }
 }
 
 /// Answers the first link with an error; whether the link was made is another matter.
