@@ -1,8 +1,8 @@
 //! The envelope around every value in the store.
 //!
-//! `{format, writer, nonce, body, signature}`. The nonce makes every written value unique: together with the engine's revision it is what a
-//! compare-and-swap expects, and it is how a writer whose answer was lost finds out whether its write took place. The signature is empty
-//! until keys and trust arrive; its place is kept so that the form does not change then.
+//! `{format, writer, nonce, change, body, signature}`. The nonce makes every written value unique: together with the engine's revision it is
+//! what a compare-and-swap expects, and it is how a writer whose answer was lost finds out whether its write took place. `change` rises with
+//! each write of a key, so that a value that was put back is seen to be old. The signature is over all of it and its place (`trust`).
 
 use std::fmt;
 
@@ -41,6 +41,8 @@ pub struct Revision {
     pub engine: String,
     /// The nonce of the value that has it.
     pub nonce: Nonce,
+    /// The value's `change`; what is written over it gets the next. Engines compare the other two.
+    pub change: u64,
 }
 
 impl fmt::Display for Revision {
@@ -67,9 +69,11 @@ pub struct Envelope {
     pub writer: NodeName,
     /// Unique for this write.
     pub nonce: Nonce,
+    /// One more than that of the value it was written over; 1 for the first.
+    pub change: u64,
     /// The record.
     pub body: Value,
-    /// Over fleet id, key, body and nonce; empty in this version.
+    /// Of the writer, or of the fleet key, over everything above, the fleet's id and the key it stands under.
     #[serde(default)]
     pub signature: String,
 }
@@ -92,10 +96,25 @@ pub enum EnvelopeError {
 }
 
 impl Envelope {
-    /// Wraps a record.
+    /// Wraps a record that is the first under its key; it still has to be signed.
     pub fn new<T: Serialize>(writer: NodeName, nonce: Nonce, record: &T) -> Result<Self, EnvelopeError> {
         let body = serde_json::to_value(record).map_err(|e| EnvelopeError::Body(e.to_string()))?;
-        Ok(Self { format: FORMAT, writer, nonce, body, signature: String::new() })
+        Ok(Self { format: FORMAT, writer, nonce, change: 1, body, signature: String::new() })
+    }
+
+    /// As what is written where `expect` holds.
+    #[must_use]
+    pub fn following(mut self, expect: &Expect) -> Self {
+        self.change = match expect {
+            Expect::Absent => 1,
+            Expect::Revision(revision) => revision.change.saturating_add(1),
+        };
+        self
+    }
+
+    /// What it is after an engine has given it a revision.
+    pub fn revision(&self, engine: impl Into<String>) -> Revision {
+        Revision { engine: engine.into(), nonce: self.nonce.clone(), change: self.change }
     }
 
     /// The record inside.

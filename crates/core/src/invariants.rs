@@ -101,7 +101,7 @@ pub fn serves_valid(node: &NodeName, served_until: Timestamp, placed_until: Time
 #[derive(Debug, Clone, Default)]
 pub struct Books {
     attempts: BTreeMap<(CertName, Generation), SpkiHash>,
-    issued: BTreeMap<SpkiHash, String>,
+    issued: BTreeMap<(CertName, Generation), String>,
     placements: BTreeMap<(NodeName, CertName), (u64, u64)>,
 }
 
@@ -112,10 +112,10 @@ impl Books {
         ensure(*key == attempt.key, || format!("{cert}: number {} is used a second time", attempt.number))
     }
 
-    /// The CA issued a certificate for a key of ours: the first for this attempt, and the key is in the store.
-    pub fn issued(&mut self, key: &SpkiHash, serial: &str, key_is_stored: bool) -> Result<(), Violation> {
+    /// The CA issued a certificate: the first for this attempt, and its key is in the store. Several attempts may have one key.
+    pub fn issued(&mut self, cert: &CertName, number: Generation, serial: &str, key_is_stored: bool) -> Result<(), Violation> {
         ensure(key_is_stored, || format!("certificate {serial} is issued and its key is not in the store"))?;
-        let first = self.issued.entry(key.clone()).or_insert_with(|| serial.to_owned());
+        let first = self.issued.entry((cert.clone(), number)).or_insert_with(|| serial.to_owned());
         ensure(first == serial, || format!("certificates {first} and {serial} are issued for one attempt"))
     }
 
@@ -200,9 +200,10 @@ mod tests {
         assert_eq!(books.attempt(&cert(), &one), Ok(()));
         assert_eq!(books.attempt(&cert(), &one), Ok(()));
         assert!(books.attempt(&cert(), &Attempt { number: Generation(1), ..two.clone() }).is_err());
-        assert_eq!(books.issued(&one.key, "01", true), Ok(()));
-        assert!(books.issued(&one.key, "02", true).is_err());
-        assert!(books.issued(&two.key, "03", false).is_err());
+        assert_eq!(books.issued(&cert(), one.number, "01", true), Ok(()));
+        assert_eq!(books.issued(&cert(), one.number, "01", true), Ok(()));
+        assert!(books.issued(&cert(), one.number, "02", true).is_err());
+        assert!(books.issued(&cert(), two.number, "03", false).is_err());
         assert_eq!(books.installed(&name("a"), &cert(), (0, 2)), Ok(()));
         assert!(books.installed(&name("a"), &cert(), (0, 1)).is_err());
         assert_eq!(books.installed(&name("b"), &cert(), (0, 1)), Ok(()));

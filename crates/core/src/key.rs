@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{CertName, Generation, IssuerName, NodeName, SpkiHash, TargetName};
+use crate::names::{CertName, Generation, InvitationId, IssuerName, NodeName, SpkiHash, TargetName};
 
 /// Longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 1024;
@@ -71,6 +71,10 @@ pub enum RecordKey {
     Fleet,
     /// A member.
     Node(NodeName),
+    /// A machine that asks to be let in.
+    Joining(NodeName),
+    /// Who came with an invitation.
+    Invitation(InvitationId),
     /// Whether a member is there.
     Presence(NodeName),
     /// The account key that all issuers share.
@@ -79,8 +83,12 @@ pub enum RecordKey {
     Account(IssuerName),
     /// A certificate's record.
     Cert(CertName),
+    /// A request for a certificate, made by the node that has the key.
+    Request(CertName, NodeName),
     /// A private key, sealed.
     PrivateKey(SpkiHash),
+    /// A later wrap of the same key, for one node.
+    Wrap(SpkiHash, NodeName),
     /// An issued chain.
     Version(CertName, Generation),
     /// What a node says of one target.
@@ -88,6 +96,24 @@ pub enum RecordKey {
 }
 
 impl RecordKey {
+    /// What kind of record it is: the first part of its key.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Fleet => "fleet",
+            Self::Node(_) => "nodes",
+            Self::Joining(_) => "joining",
+            Self::Invitation(_) => "invitations",
+            Self::Presence(_) => "presence",
+            Self::AccountKey | Self::Account(_) => "accounts",
+            Self::Cert(_) => "certs",
+            Self::Request(..) => "requests",
+            Self::PrivateKey(_) => "keys",
+            Self::Wrap(..) => "wraps",
+            Self::Version(..) => "versions",
+            Self::Report(..) => "reports",
+        }
+    }
+
     /// The store key.
     pub fn key(&self) -> Key {
         Key(self.to_string())
@@ -99,10 +125,14 @@ impl RecordKey {
         Some(match segments.as_slice() {
             ["fleet"] => Self::Fleet,
             ["nodes", node] => Self::Node(node.parse().ok()?),
+            ["joining", node] => Self::Joining(node.parse().ok()?),
+            ["invitations", id] => Self::Invitation(id.parse().ok()?),
             ["presence", node] => Self::Presence(node.parse().ok()?),
             ["accounts", "@key"] => Self::AccountKey,
             ["accounts", issuer] => Self::Account(issuer.parse().ok()?),
             ["certs", cert] => Self::Cert(cert.parse().ok()?),
+            ["requests", cert, node] => Self::Request(cert.parse().ok()?, node.parse().ok()?),
+            ["wraps", spki, node] => Self::Wrap(spki.parse().ok()?, node.parse().ok()?),
             ["keys", spki] => Self::PrivateKey(spki.parse().ok()?),
             ["versions", cert, number] => Self::Version(cert.parse().ok()?, Generation(parse_number(number)?)),
             ["reports", cert, node, target] => Self::Report(cert.parse().ok()?, node.parse().ok()?, target.parse().ok()?),
@@ -121,10 +151,14 @@ impl fmt::Display for RecordKey {
         match self {
             Self::Fleet => write!(f, "fleet"),
             Self::Node(node) => write!(f, "nodes/{node}"),
+            Self::Joining(node) => write!(f, "joining/{node}"),
+            Self::Invitation(id) => write!(f, "invitations/{id}"),
             Self::Presence(node) => write!(f, "presence/{node}"),
             Self::AccountKey => write!(f, "accounts/@key"),
             Self::Account(issuer) => write!(f, "accounts/{issuer}"),
             Self::Cert(cert) => write!(f, "certs/{cert}"),
+            Self::Request(cert, node) => write!(f, "requests/{cert}/{node}"),
+            Self::Wrap(spki, node) => write!(f, "wraps/{spki}/{node}"),
             Self::PrivateKey(spki) => write!(f, "keys/{spki}"),
             Self::Version(cert, generation) => write!(f, "versions/{cert}/{generation}"),
             Self::Report(cert, node, target) => write!(f, "reports/{cert}/{node}/{target}"),
@@ -141,6 +175,11 @@ mod tests {
         let keys = [
             RecordKey::Fleet,
             RecordKey::Node("lb0".parse().expect("name")),
+            RecordKey::Joining("lb0".parse().expect("name")),
+            RecordKey::Invitation("00ff".parse().expect("name")),
+            RecordKey::Cert("example.com@lb0".parse().expect("name")),
+            RecordKey::Request("example.com@lb0".parse().expect("name"), "lb0".parse().expect("name")),
+            RecordKey::Wrap(SpkiHash::of(b"key"), "lb0".parse().expect("name")),
             RecordKey::AccountKey,
             RecordKey::Account("letsencrypt".parse().expect("name")),
             RecordKey::Cert("_.example.com".parse().expect("name")),

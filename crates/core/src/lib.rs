@@ -20,5 +20,6 @@ mod samples;
 pub mod secret;
 pub mod spec;
 pub mod time;
+pub mod trust;
 pub mod view;
 pub mod x509;

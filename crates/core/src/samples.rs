@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::envelope::{Nonce, Revision};
-use crate::names::{CertName, ConfigHash, Fingerprint, Generation, NodeName, SpkiHash, VersionHash};
+use crate::names::{CertName, ConfigHash, Fingerprint, Generation, InvitationId, NodeName, SpkiHash, VersionHash};
 use crate::records::{
-    AccountKeyRecord, AccountRecord, Attempt, CertRecord, Failures, FleetRecord, Holder, NodeRecord, Placed, Placement, Presence,
-    PresenceState, Report, Step, TargetState,
+    AccountKey, AccountKeyRecord, AccountRecord, Attempt, CertRecord, Failures, FleetRecord, Holder, NodeRecord, Placed, Placement,
+    Presence, PresenceState, Report, Step, TargetState,
 };
-use crate::secret::{SealScheme, Sealed, Secret};
-use crate::spec::{ChallengeType, FleetSpec, KeyType, Rollout, Specification, TargetSpec, all_roles};
+use crate::secret::{SealScheme, Sealed};
+use crate::spec::{ChallengeType, FleetSpec, KeyPolicy, KeyType, Roles, Rollout, Specification, TargetSpec, all_roles};
 use crate::time::{Mono, Now, Timestamp, later};
+use crate::trust::{Grant, Proof, Roster, SealingKey, Signature, SignedGrant, SigningKey};
 use crate::view::{ClockCheck, Me, Observed, StoreState, View};
 
 pub fn name<T: std::str::FromStr<Err = crate::names::NameError>>(text: &str) -> T {
@@ -34,7 +35,7 @@ pub fn mono(seconds: u64) -> Mono {
 }
 
 pub fn seen<T>(value: T, changed_at: u64, read_at: u64) -> Observed<T> {
-    let revision = Revision { engine: "1".into(), nonce: Nonce::from_random([0; 16]) };
+    let revision = Revision { engine: "1".into(), nonce: Nonce::from_random([0; 16]), change: 1 };
     Observed { value, revision, changed_at: mono(changed_at), read_at: mono(read_at) }
 }
 
@@ -48,6 +49,8 @@ pub fn presence(node: &str, life: u32) -> Presence {
         roles: all_roles(),
         state: PresenceState::Live,
         troubles: Vec::new(),
+        lacks: Vec::new(),
+        reads_format: 1,
         extra: Default::default(),
     }
 }
@@ -58,6 +61,8 @@ pub fn spec() -> Specification {
         issuers: vec![name("ca")],
         challenge: ChallengeType::Http01,
         key: KeyType::default(),
+        policy: KeyPolicy::Shared,
+        reuse: false,
         nodes: Vec::new(),
         deploy: vec![name("nginx")],
         rollout: Rollout::default(),
@@ -74,34 +79,85 @@ pub fn view() -> View {
         incarnation: name("a.1"),
         identity: "a".into(),
         fleet: name("f"),
+        verifying_keys: vec![signing_key("the fleet").verifying_key()],
         configured: all_roles(),
         version: "0.1.0".into(),
     };
     let mut view = View::new(me, spec);
     view.local.store = StoreState::Ready;
-    let fleet = FleetRecord {
+    view.fleet = Some(fleet());
+    for node_name in ["a", "b", "c"] {
+        view.nodes.insert(name(node_name), node(node_name));
+        let node = node_name;
+        view.presence.insert(name(node), seen(presence(node, 1), 0, 0));
+    }
+    view.roster = Roster::of(&fleet(), view.nodes.values());
+    view
+}
+
+/// The key of a node, or of the fleet; drawn from its name.
+pub fn signing_key(name: &str) -> SigningKey {
+    let hex = crate::hash::sha256_hex(name.as_bytes());
+    let mut seed = [0; 32];
+    seed.copy_from_slice(&hex.as_bytes()[..32]);
+    SigningKey::from_seed(&seed)
+}
+
+pub fn fleet() -> FleetRecord {
+    FleetRecord {
         id: name("f"),
         name: "f".into(),
         format: 1,
         epoch: 0,
         created_at: wall(),
+        verifying_keys: vec![signing_key("the fleet").verifying_key()],
         removals: Vec::new(),
         extra: Default::default(),
-    };
-    view.fleet = Some(fleet);
-    for node in ["a", "b", "c"] {
-        let record = NodeRecord {
-            name: name(node),
-            identity: node.into(),
-            granted: all_roles(),
-            joined_at: wall(),
-            invitation: None,
-            extra: Default::default(),
-        };
-        view.nodes.insert(name(node), record);
-        view.presence.insert(name(node), seen(presence(node, 1), 0, 0));
     }
-    view
+}
+
+pub fn node(node: &str) -> NodeRecord {
+    NodeRecord {
+        name: name(node),
+        identity: node.into(),
+        signing_key: signing_key(node).verifying_key(),
+        sealing_key: SealingKey::from_bytes([7; 32]),
+        granted: all_roles(),
+        joined_at: wall(),
+        grant: None,
+        proof: None,
+        extra: Default::default(),
+    }
+}
+
+/// An invitation for one machine, good for a day, whose token is the key of `token`.
+pub fn grant(pattern: &str, roles: Roles) -> Grant {
+    Grant {
+        id: name("01"),
+        fleet: name("f"),
+        fleet_name: "f".into(),
+        epoch: 0,
+        store: "file:///srv/certfleet".into(),
+        node: pattern.parse().expect("a pattern"),
+        roles,
+        uses: 1,
+        expires_at: later(wall(), Duration::from_secs(24 * 3600)),
+        replace: false,
+        join_key: signing_key("token").verifying_key(),
+    }
+}
+
+/// The machine `text` that asks to be let in with it.
+pub fn comes_with(grant: &Grant, text: &str) -> NodeRecord {
+    let signed = SignedGrant::new(grant, &signing_key("the fleet"));
+    let proof = prove(&grant.id, &node(text), "token");
+    NodeRecord { granted: grant.roles.clone(), grant: Some(signed), proof: Some(proof), ..node(text) }
+}
+
+/// What the holder of a token signs for a machine.
+pub fn prove(invitation: &InvitationId, machine: &NodeRecord, token: &str) -> Signature {
+    let keys = (&machine.signing_key, &machine.sealing_key);
+    Proof { invitation, node: &machine.name, identity: &machine.identity, keys }.sign(&signing_key(token))
 }
 
 pub fn record() -> CertRecord {
@@ -113,6 +169,7 @@ pub fn record() -> CertRecord {
         last_number: Generation(0),
         failures: Failures::default(),
         renew_requested_at: None,
+        new_key: false,
         retired: false,
         history: Vec::new(),
         extra: Default::default(),
@@ -129,6 +186,7 @@ pub fn attempt(number: u64, node: &str, step: Step) -> Attempt {
         challenge: ChallengeType::Http01,
         key: SpkiHash::of(&number.to_be_bytes()),
         csr: vec![1],
+        after_removals: 0,
         holder: Some(Holder { node: name(node), incarnation: name(&format!("{node}.1")) }),
         not_before: None,
         started_at: wall(),
@@ -152,6 +210,7 @@ pub fn placed(number: u64, seq: u64) -> Placed {
         not_before: wall(),
         not_after: later(wall(), Duration::from_secs(90 * 24 * 3600)),
         resumed: false,
+        after_removals: 0,
     }
 }
 
@@ -171,8 +230,9 @@ pub fn report(view: &mut View, node: &str, placement: Placement, state: TargetSt
 
 /// The fleet's account at the CA `ca`, whose clock agrees with this node's.
 pub fn account(view: &mut View) {
-    let key = Sealed { scheme: SealScheme::None, bytes: Secret::new(Vec::new()) };
-    view.account_key = Some(AccountKeyRecord { thumbprint: "t".into(), created_at: wall(), key, extra: Default::default() });
+    let key = Sealed { scheme: SealScheme::HpkeX25519, data: Vec::new(), wraps: Default::default() };
+    let current = AccountKey { thumbprint: "t".into(), spki: SpkiHash::of(b"account"), created_at: wall(), after_removals: 0, key };
+    view.account_key = Some(AccountKeyRecord { current, next: None, extra: Default::default() });
     let account = AccountRecord {
         issuer: name("ca"),
         directory: "d".into(),

@@ -1,9 +1,13 @@
 //! The one type that holds secrets: wiped when dropped, printed as `[secret]`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::encoding::base64_bytes;
+use crate::names::NodeName;
 
 /// Secret bytes. `Debug` and `Display` print `[secret]`; the memory is wiped on drop.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,49 +48,31 @@ impl fmt::Display for Secret {
     }
 }
 
-/// A secret as it stands in the store. All sealing and opening goes through `node::trust`; nothing else looks inside.
-#[derive(Clone, PartialEq, Eq)]
+/// A secret as it stands in the store: encrypted once, to a key pair of its own, whose private half is wrapped for each reader. All sealing
+/// and opening goes through `node::trust`; nothing else looks inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     /// How it is sealed.
     pub scheme: SealScheme,
-    /// What `scheme` made of the secret.
-    pub bytes: Secret,
+    /// The secret, encrypted to its own key pair.
+    #[serde(with = "base64_bytes")]
+    pub data: Vec<u8>,
+    /// The private half of that pair, for each node that is meant to read it.
+    pub wraps: BTreeMap<NodeName, Wrap>,
 }
 
 /// How a [`Sealed`] was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum SealScheme {
-    /// Not sealed: whoever reads the store reads the secret.
-    None,
+    /// HPKE (RFC 9180): base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305.
+    #[serde(rename = "hpke-x25519-chacha20poly1305")]
+    HpkeX25519,
 }
 
-impl fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sealed({:?}, [secret])", self.scheme)
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct SealedForm {
-    scheme: SealScheme,
-    data: Zeroizing<String>,
-}
-
-impl Serialize for Sealed {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let data = Zeroizing::new(crate::encoding::base64(self.bytes.expose()));
-        SealedForm { scheme: self.scheme, data }.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Sealed {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let form = SealedForm::deserialize(deserializer)?;
-        let bytes = crate::encoding::from_base64(&form.data).map_err(|_| serde::de::Error::custom("sealed data is not base64"))?;
-        Ok(Self { scheme: form.scheme, bytes: Secret::new(bytes) })
-    }
-}
+/// What one node can open: the encapsulated key and the ciphertext.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Wrap(#[serde(with = "base64_bytes")] pub Vec<u8>);
 
 #[cfg(test)]
 mod tests {
@@ -95,14 +81,13 @@ mod tests {
     #[test]
     fn secrets_do_not_print() {
         let secret = Secret::from("hunter2".to_owned());
-        let sealed = Sealed { scheme: SealScheme::None, bytes: secret.clone() };
         assert_eq!(format!("{secret:?} {secret}"), "[secret] [secret]");
-        assert!(!format!("{sealed:?}").contains("hunter2"));
     }
 
     #[test]
     fn sealed_values_survive_json() {
-        let sealed = Sealed { scheme: SealScheme::None, bytes: Secret::new(vec![0, 255, 7]) };
+        let wraps = [("lb0".parse().expect("name"), Wrap(vec![1, 2]))].into();
+        let sealed = Sealed { scheme: SealScheme::HpkeX25519, data: vec![0, 255, 7], wraps };
         let json = serde_json::to_string(&sealed).expect("serialises");
         assert_eq!(serde_json::from_str::<Sealed>(&json).expect("parses"), sealed);
     }

@@ -68,6 +68,17 @@ pub enum KeyType {
     Rsa4096,
 }
 
+/// Who has the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyPolicy {
+    /// All nodes on which the certificate is placed have the same.
+    #[default]
+    Shared,
+    /// Each makes its own, which never leaves it, and has a certificate of its own.
+    PerNode,
+}
+
 /// What a certificate is: its names, and how to get, place and install it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Specification {
@@ -80,6 +91,12 @@ pub struct Specification {
     /// The kind of its key.
     #[serde(default)]
     pub key: KeyType,
+    /// Who has the key.
+    #[serde(default)]
+    pub policy: KeyPolicy,
+    /// A renewal keeps the key.
+    #[serde(default)]
+    pub reuse: bool,
     /// Where it is placed; empty: on every node that deploys.
     #[serde(default)]
     pub nodes: Vec<NodePattern>,
@@ -95,6 +112,12 @@ impl Specification {
     /// Whether the certificate is meant for `node`.
     pub fn is_placed_on(&self, node: &NodeName) -> bool {
         self.nodes.is_empty() || self.nodes.iter().any(|pattern| pattern.matches(node))
+    }
+
+    /// The one that `node` has of its own.
+    pub fn of_node(&self, node: &NodeName) -> Self {
+        let only = node.as_str().parse().expect("a node's name is a pattern that matches it alone");
+        Self { nodes: vec![only], ..self.clone() }
     }
 
     /// Whether both ask the CA for the same names, in whatever order.

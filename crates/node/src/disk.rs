@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 /// Largest file of the state directory that is read, in bytes.
 pub const STATE_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -37,23 +38,30 @@ pub fn make_private_dir(dir: &Path) -> Result<(), DiskError> {
 
 /// Writes a file whole: a temporary file beside it, synced, then renamed over it. 0600 from the first byte.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), DiskError> {
+    write_whole(path, content, true)
+}
+
+fn write_whole(path: &Path, content: &[u8], synced: bool) -> Result<(), DiskError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     make_private_dir(dir)?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let temporary = dir.join(format!(".{name}.{}", std::process::id()));
-    let written = write_new(&temporary, content).and_then(|()| std::fs::rename(&temporary, path));
+    let written = write_new(&temporary, content, synced).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
     written.map_err(at(path, "written"))?;
+    if !synced {
+        return Ok(());
+    }
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir, "synced"))
 }
 
-fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+fn write_new(path: &Path, content: &[u8], synced: bool) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(path)?;
     file.set_permissions(Permissions::from_mode(PRIVATE_FILE))?;
     file.write_all(content)?;
-    file.sync_all()
+    if synced { file.sync_all() } else { Ok(()) }
 }
 
 /// The file's bytes; `None` if it does not exist.
@@ -79,9 +87,19 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DiskErro
 
 /// [`write_private`] of a value as JSON.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), DiskError> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| at(path, "written")(io::Error::other(error)))?;
+    write_whole(path, &json(path, value)?, true)
+}
+
+/// The same, of what need not outlive a loss of power; whole all the same.
+pub fn write_json_unsynced<T: Serialize>(path: &Path, value: &T) -> Result<(), DiskError> {
+    write_whole(path, &json(path, value)?, false)
+}
+
+fn json<T: Serialize>(path: &Path, value: &T) -> Result<Zeroizing<Vec<u8>>, DiskError> {
+    let bytes = serde_json::to_vec_pretty(value).map_err(|error| at(path, "written")(io::Error::other(error)))?;
+    let mut bytes = Zeroizing::new(bytes);
     bytes.push(b'\n');
-    write_private(path, &bytes)
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certfleet_core::key::{Key, RecordKey};
-use certfleet_store::{Change, Store, StoreError, Watch};
+use certfleet_core::names::NodeName;
+use certfleet_store::{Change, Listing, Store, StoreError, Unreadable, Watch};
 use tokio::sync::{Notify, mpsc};
 
 use crate::executor::Found;
 
 /// What the daemon's view is made of. Keys and versions are read only when they are needed.
-const PREFIXES: [&str; 6] = ["fleet", "nodes", "presence", "accounts", "certs", "reports"];
+pub(crate) const PREFIXES: [&str; 9] = ["fleet", "nodes", "joining", "invitations", "presence", "accounts", "certs", "requests", "reports"];
 /// Everything is listed again this often, in case a watch lost something, in seconds.
 const RELIST_SECONDS: u64 = 3600;
 /// First pause after the store could not be read, in milliseconds; doubled each time.
@@ -23,18 +24,18 @@ const RETRY_MS_MAX: u64 = 15_000;
 #[derive(Debug)]
 pub enum Seen {
     /// All of it: the readable values, and the others with the reason.
-    Everything(Vec<Found>, Vec<(Key, String)>),
+    Everything(Vec<Found>, Vec<Unreadable>),
     /// Some values.
-    Some(Vec<Found>, Vec<(Key, String)>),
+    Some(Vec<Found>, Vec<Unreadable>),
     /// It cannot be read.
     Away(String),
 }
 
 /// Reads and watches until the receiver is gone. `look_again` makes it list everything anew.
-pub async fn observe(store: Arc<dyn Store>, seen: mpsc::Sender<Seen>, look_again: Arc<Notify>) {
+pub async fn observe(store: Arc<dyn Store>, me: NodeName, seen: mpsc::Sender<Seen>, look_again: Arc<Notify>) {
     let mut pause = RETRY_MS_MIN;
     loop {
-        let reason = match session(store.as_ref(), &seen, &look_again, &mut pause).await {
+        let reason = match session(store.as_ref(), &me, &seen, &look_again, &mut pause).await {
             Ok(()) => continue,
             Err(End::Closed) => return,
             Err(End::Store(error)) => error.to_string(),
@@ -59,7 +60,13 @@ impl From<StoreError> for End {
 }
 
 /// One listing and the changes after it; ends when everything must be listed again. The watch begins first, so nothing falls between.
-async fn session(store: &dyn Store, seen: &mpsc::Sender<Seen>, look_again: &Notify, pause: &mut u64) -> Result<(), End> {
+async fn session(
+    store: &dyn Store,
+    me: &NodeName,
+    seen: &mpsc::Sender<Seen>,
+    look_again: &Notify,
+    pause: &mut u64,
+) -> Result<(), End> {
     let mut watch = store.watch("").await?;
     let (found, unreadable) = list(store).await?;
     send(seen, Seen::Everything(found, unreadable)).await?;
@@ -70,7 +77,7 @@ async fn session(store: &dyn Store, seen: &mpsc::Sender<Seen>, look_again: &Noti
         tokio::select! {
             () = &mut relist => return Ok(()),
             () = look_again.notified() => return Ok(()),
-            keys = next(&mut watch) => match keys {
+            keys = next(&mut watch, me) => match keys {
                 Some(keys) => {
                     let (found, unreadable) = read(store, &keys).await?;
                     send(seen, Seen::Some(found, unreadable)).await?;
@@ -86,18 +93,23 @@ async fn send(seen: &mpsc::Sender<Seen>, what: Seen) -> Result<(), End> {
 }
 
 /// The keys that changed; `None` when everything must be listed again.
-async fn next(watch: &mut Watch) -> Option<BTreeSet<Key>> {
+async fn next(watch: &mut Watch, me: &NodeName) -> Option<BTreeSet<Key>> {
     match watch.next().await? {
         Change::Reset => None,
-        Change::Keys(keys) => Some(keys.into_iter().filter(is_observed).collect()),
+        Change::Keys(keys) => Some(keys.into_iter().filter(|key| is_observed(key, me)).collect()),
     }
 }
 
-fn is_observed(key: &Key) -> bool {
-    PREFIXES.iter().any(|prefix| key.is_under(prefix)) && RecordKey::of(key).is_some()
+/// Of the wraps, only this node's: they say that a key can be opened that could not be before.
+fn is_observed(key: &Key, me: &NodeName) -> bool {
+    match RecordKey::of(key) {
+        Some(RecordKey::Wrap(_, node)) => node == *me,
+        Some(_) => PREFIXES.iter().any(|prefix| key.is_under(prefix)),
+        None => false,
+    }
 }
 
-async fn list(store: &dyn Store) -> Result<(Vec<Found>, Vec<(Key, String)>), StoreError> {
+async fn list(store: &dyn Store) -> Result<(Vec<Found>, Vec<Unreadable>), StoreError> {
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     for prefix in PREFIXES {
         let listing = store.list(prefix).await?;
@@ -107,14 +119,13 @@ async fn list(store: &dyn Store) -> Result<(Vec<Found>, Vec<(Key, String)>), Sto
     Ok((found, unreadable))
 }
 
-async fn read(store: &dyn Store, keys: &BTreeSet<Key>) -> Result<(Vec<Found>, Vec<(Key, String)>), StoreError> {
-    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+async fn read(store: &dyn Store, keys: &BTreeSet<Key>) -> Result<(Vec<Found>, Vec<Unreadable>), StoreError> {
+    let (mut found, mut listing) = (Vec::new(), Listing::default());
     for key in keys {
         match store.get(key).await {
             Ok(stored) => found.push((key.clone(), stored)),
-            Err(StoreError::Corrupt { key, why }) => unreadable.push((key, why)),
-            Err(error) => return Err(error),
+            unread => listing.add(key, unread)?,
         }
     }
-    Ok((found, unreadable))
+    Ok((found, listing.unreadable))
 }

@@ -1,39 +1,28 @@
 //! Invitations: what `invite` prints and `join` takes.
 //!
-//! A token says which fleet, which names, which roles, until when and how often. In this version it carries no signature: whoever can write
-//! to the store could do without one.
+//! A token holds what the fleet key grants, signed; the fleet's verifying key, by which the joining machine knows the fleet; and a signing key
+//! of its own, by which it proves that it holds the token. Whoever has the token can use it: it is a secret until it expires or is used.
 
 use certfleet_core::encoding::{base64url, from_base64url};
-use certfleet_core::names::{FleetId, NodeName, NodePattern};
-use certfleet_core::spec::Roles;
-use certfleet_core::time::Timestamp;
+use certfleet_core::names::NodeName;
+use certfleet_core::trust::{Grant, GrantError, SignedGrant, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// Every token begins with this.
 pub const PREFIX: &str = "cf1.";
 /// Longest token, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
-/// What a token says.
+/// What a token holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
-    /// Drawn for this invitation; the records of those who use it name it.
-    pub id: String,
-    /// The fleet.
-    pub fleet: FleetId,
-    /// Its name, for people.
-    pub fleet_name: String,
-    /// Who may join with it.
-    pub node: NodePattern,
-    /// As what.
-    pub roles: Roles,
-    /// How many nodes.
-    pub uses: u32,
-    /// Until when.
-    pub expires_at: Timestamp,
-    /// A machine that was rebuilt may take the place of the old one.
-    #[serde(default)]
-    pub replace: bool,
+    /// What it allows, by the word of the fleet key.
+    pub grant: SignedGrant,
+    /// The fleet's keys.
+    pub verifying_keys: Vec<VerifyingKey>,
+    /// Whose public half is in the grant.
+    pub join_key: SigningKey,
 }
 
 /// Text that is not a token.
@@ -43,9 +32,9 @@ pub struct TokenError(pub &'static str);
 
 impl Token {
     /// The line that is handed over.
-    pub fn encode(&self) -> String {
-        let json = serde_json::to_vec(self).expect("a token's fields serialise");
-        format!("{PREFIX}{}", base64url(&json))
+    pub fn encode(&self) -> Zeroizing<String> {
+        let json = Zeroizing::new(serde_json::to_vec(self).expect("a token's fields serialise"));
+        Zeroizing::new(format!("{PREFIX}{}", base64url(&json)))
     }
 
     /// Reads [`Token::encode`]; white space around it is passed over.
@@ -55,43 +44,52 @@ impl Token {
             return Err(TokenError("it is too long"));
         }
         let body = text.strip_prefix(PREFIX).ok_or(TokenError("it does not begin with `cf1.`"))?;
-        let json = from_base64url(body).map_err(|_| TokenError("it was cut off or changed on its way"))?;
-        serde_json::from_slice(&json).map_err(|_| TokenError("it was cut off or changed on its way"))
+        let changed = TokenError("it was cut off or changed on its way");
+        let json = Zeroizing::new(from_base64url(body).map_err(|_| changed.clone())?);
+        let token: Self = serde_json::from_slice(&json).map_err(|_| changed.clone())?;
+        token.grant().map(|_| token).map_err(|_| changed)
     }
 
-    /// The node it is for, if it names exactly one.
-    pub fn only_node(&self) -> Option<NodeName> {
-        self.node.is_exact().then(|| self.node.as_str().parse().ok()).flatten()
+    /// What it allows.
+    pub fn grant(&self) -> Result<Grant, GrantError> {
+        self.grant.verify(&self.verifying_keys)
     }
+}
 
-    /// Whether `node` may join with it.
-    pub fn admits(&self, node: &NodeName) -> bool {
-        self.node.matches(node)
-    }
+/// The node that a grant is for, if it names exactly one.
+pub fn only_node(grant: &Grant) -> Option<NodeName> {
+    grant.node.is_exact().then(|| grant.node.as_str().parse().ok()).flatten()
 }
 
 #[cfg(test)]
 mod tests {
+    use certfleet_core::time::Timestamp;
+
     use super::*;
 
     fn token() -> Token {
-        Token {
-            id: "00ff".into(),
+        let (fleet_key, join_key) = (SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]));
+        let grant = Grant {
+            id: "00ff".parse().expect("id"),
             fleet: "f1".parse().expect("id"),
             fleet_name: "prod".into(),
+            epoch: 0,
+            store: "file:///srv/certfleet".into(),
             node: "web-*".parse().expect("pattern"),
             roles: certfleet_core::spec::all_roles(),
             uses: 3,
             expires_at: Timestamp::UNIX_EPOCH,
             replace: false,
-        }
+            join_key: join_key.verifying_key(),
+        };
+        Token { grant: SignedGrant::new(&grant, &fleet_key), verifying_keys: vec![fleet_key.verifying_key()], join_key }
     }
 
     #[test]
     fn tokens_read_back() {
         let text = token().encode();
-        assert_eq!(Token::decode(&format!("  {text}\n")), Ok(token()));
-        assert!(token().admits(&"web-3".parse().expect("name")) && !token().admits(&"db-1".parse().expect("name")));
+        assert_eq!(Token::decode(&format!("  {}\n", text.as_str())), Ok(token()));
+        assert_eq!(token().grant().expect("signed").uses, 3);
     }
 
     #[test]
@@ -103,5 +101,13 @@ mod tests {
         for bad in ["", "cf1.", "cf2.abc", "cf1.!!!", "hello"] {
             assert!(Token::decode(bad).expect_err("bad").to_string().contains("certfleet invite"));
         }
+        let mut forged = token();
+        forged.grant.grant = forged.grant.grant.replace("web-*", "*");
+        assert!(Token::decode(&forged.encode()).is_err(), "the grant is signed");
+    }
+
+    #[test]
+    fn a_token_does_not_print_its_key() {
+        assert!(format!("{:?}", token()).contains("[secret]"));
     }
 }

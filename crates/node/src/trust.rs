@@ -1,13 +1,20 @@
-//! The one place where secrets are sealed and opened, and envelopes are made.
-//!
-//! In this version nothing is sealed and nothing is signed: whoever can read the store can read the keys, and access to the store is
-//! membership. What is sealed or signed later, is here.
+//! The one place where envelopes are made and signed, and secrets sealed and opened, in this node's name.
 
-use certfleet_core::envelope::{Envelope, EnvelopeError};
-use certfleet_core::names::NodeName;
-use certfleet_core::secret::{SealScheme, Sealed, Secret};
+use certfleet_core::decide::Readers;
+use certfleet_core::envelope::{Envelope, EnvelopeError, Expect};
+use certfleet_core::key::RecordKey;
+use certfleet_core::names::{FleetId, NodeName, SpkiHash};
+use certfleet_core::secret::{Sealed, Secret, Wrap};
+pub use certfleet_core::trust::Grant;
+use certfleet_core::trust::{SealingKey, SigningKey};
 use certfleet_store::{StoreError, fresh_nonce};
 use serde::Serialize;
+
+use crate::identity::Identity;
+use crate::seal::{self, Context, OpenError, SealError, WrapForError};
+
+/// What the account key is sealed for; no certificate can have this name.
+pub const ACCOUNT_PURPOSE: &str = "account key";
 
 /// Why a record could not be wrapped.
 #[derive(Debug, thiserror::Error)]
@@ -20,19 +27,83 @@ pub enum WrapError {
     Envelope(#[from] EnvelopeError),
 }
 
-/// Seals a secret for those who are meant to read it.
-pub fn seal(secret: &Secret) -> Sealed {
-    Sealed { scheme: SealScheme::None, bytes: secret.clone() }
+/// Signs and seals as one node.
+#[derive(Debug, Clone)]
+pub struct Pen {
+    identity: Identity,
 }
 
-/// Opens what [`seal`] made.
-pub fn open(sealed: &Sealed) -> Secret {
-    match sealed.scheme {
-        SealScheme::None => sealed.bytes.clone(),
+impl Pen {
+    /// As this node.
+    pub fn new(identity: &Identity) -> Self {
+        Self { identity: identity.clone() }
+    }
+
+    /// Whose it is.
+    pub fn node(&self) -> &NodeName {
+        &self.identity.node
+    }
+
+    /// A record as it is written under `key` where `expect` holds.
+    pub fn write<T: Serialize>(&self, key: &RecordKey, record: &T, expect: &Expect) -> Result<Envelope, WrapError> {
+        signed(&self.identity.fleet, &self.identity.node, key, record, expect, &self.identity.signing_key)
+    }
+
+    /// The same, signed by the fleet key.
+    pub fn write_as_fleet<T: Serialize>(
+        &self,
+        key: &RecordKey,
+        record: &T,
+        expect: &Expect,
+        fleet_key: &SigningKey,
+    ) -> Result<Envelope, WrapError> {
+        signed(&self.identity.fleet, &self.identity.node, key, record, expect, fleet_key)
+    }
+
+    fn context<'a>(&'a self, purpose: &'a str, spki: &'a SpkiHash) -> Context<'a> {
+        Context { fleet: &self.identity.fleet, purpose, spki }
+    }
+
+    /// Seals a secret for those who are meant to read it. `purpose`: the certificate's name, or [`ACCOUNT_PURPOSE`].
+    pub fn seal(&self, secret: &Secret, purpose: &str, spki: &SpkiHash, readers: &Readers) -> Result<Sealed, SealError> {
+        let sealing = seal::seal(secret, &self.context(purpose, spki), readers)?;
+        for reader in &sealing.skipped {
+            tracing::warn!(event = "reader-skipped", reader = %reader, purpose, "its sealing key cannot be used; it must join again");
+        }
+        Ok(sealing.sealed)
+    }
+
+    /// Seals a secret for this node alone.
+    pub fn seal_for_myself(&self, secret: &Secret, purpose: &str, spki: &SpkiHash) -> Result<Sealed, SealError> {
+        let me = (self.identity.node.clone(), self.identity.sealing_key.sealing_key());
+        self.seal(secret, purpose, spki, &Readers::from([me]))
+    }
+
+    /// Opens what was sealed for this node; `later` is a wrap that came later.
+    pub fn open(&self, sealed: &Sealed, later: Option<&Wrap>, purpose: &str, spki: &SpkiHash) -> Result<Secret, OpenError> {
+        seal::open(sealed, later, &self.context(purpose, spki), &self.identity.node, &self.identity.sealing_key)
+    }
+
+    /// Wraps for another node what was sealed for this one.
+    pub fn wrap_for(
+        &self,
+        sealed: &Sealed,
+        later: Option<&Wrap>,
+        (purpose, spki): (&str, &SpkiHash),
+        reader: (&NodeName, &SealingKey),
+    ) -> Result<Wrap, WrapForError> {
+        seal::wrap_for(sealed, later, &self.context(purpose, spki), (&self.identity.node, &self.identity.sealing_key), reader)
     }
 }
 
-/// Wraps a record that `writer` is about to write.
-pub fn wrap<T: Serialize>(writer: &NodeName, record: &T) -> Result<Envelope, WrapError> {
-    Ok(Envelope::new(writer.clone(), fresh_nonce()?, record)?)
+fn signed<T: Serialize>(
+    fleet: &FleetId,
+    writer: &NodeName,
+    key: &RecordKey,
+    record: &T,
+    expect: &Expect,
+    by: &SigningKey,
+) -> Result<Envelope, WrapError> {
+    let envelope = Envelope::new(writer.clone(), fresh_nonce()?, record)?;
+    Ok(envelope.following(expect).signed(fleet, &key.key(), by))
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use certfleet_node::operator::{Machine, account_export, account_import, account_show};
-use certfleet_node::records::{AccountKeyRecord, AccountRecord};
+use certfleet_node::records::{AccountKey, AccountKeyRecord, AccountRecord};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -76,8 +76,10 @@ fn show(machine: &Machine, json: bool) -> Result<(), Failure> {
     let (key, accounts) = block_on(async { Ok(account_show(machine).await?) })?;
     if json {
         let accounts: Vec<Value> = accounts.iter().map(account_json).collect();
-        let key = key.map(|key| json!({ "thumbprint": key.thumbprint, "created_at": key.created_at }));
-        return out::data(&format!("{:#}\n", json!({ "schema": SCHEMA, "key": key, "accounts": accounts })));
+        let shown = |key: &AccountKey| json!({ "thumbprint": key.thumbprint, "created_at": key.created_at });
+        let next = key.as_ref().and_then(|key| key.next.as_ref().map(shown));
+        let key = key.as_ref().map(|key| shown(&key.current));
+        return out::data(&format!("{:#}\n", json!({ "schema": SCHEMA, "key": key, "next": next, "accounts": accounts })));
     }
     match &key {
         Some(key) => out::data(&text(key, &accounts)),
@@ -96,13 +98,21 @@ fn account_json(account: &AccountRecord) -> Value {
 }
 
 fn text(key: &AccountKeyRecord, accounts: &[AccountRecord]) -> String {
-    let head = format!("account key, thumbprint {}, since {}\n", key.thumbprint, spans::moment(key.created_at));
+    let current = &key.current;
+    let mut head = format!("account key, thumbprint {}, since {}\n", current.thumbprint, spans::moment(current.created_at));
+    if let Some(next) = &key.next {
+        head += &format!("being rolled over to {}, since {}\n", next.thumbprint, spans::moment(next.created_at));
+    }
     if accounts.is_empty() {
         return head + "not registered anywhere yet\n";
     }
     let mut columns = Columns::new(["ISSUER", "ACCOUNT", "REGISTERED"]);
     for account in accounts {
-        let stale = if account.thumbprint == key.thumbprint { "" } else { " (with an older key)" };
+        let stale = match &key.next {
+            Some(next) if account.thumbprint == next.thumbprint => " (with the next key)",
+            _ if account.thumbprint == current.thumbprint => "",
+            _ => " (with an older key)",
+        };
         columns.row([account.issuer.to_string(), account.url.clone(), spans::moment(account.registered_at) + stale]);
     }
     format!("{head}\n{}", columns.print(out::stdout_columns()))

@@ -12,6 +12,7 @@ use certfleet_node::operator::{Machine, OperatorError};
 use certfleet_node::spec::{Role, Roles};
 use certfleet_node::time::Timestamp;
 use certfleet_node::token::Token;
+use certfleet_node::trust::Grant;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -47,6 +48,9 @@ pub struct Invite {
     /// The machine takes the place of an older one of that name
     #[arg(long)]
     replace: bool,
+    /// The fleet key, if it is not in this machine's state directory
+    #[arg(long, value_name = "FILE")]
+    fleet_key: Option<PathBuf>,
     /// Write DIR/NODE.token (0600) instead of printing; `*` in a name becomes `_`
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -65,16 +69,18 @@ impl Invite {
     pub fn run(self, config: &Path) -> Result<(), Failure> {
         let machine = Machine::load(config, None)?;
         let tokens = block_on(self.tokens(&machine))?;
-        tokens.iter().for_each(|token| out::talk(&grants(token)));
+        tokens.iter().for_each(|(grant, _)| out::talk(&grants(grant)));
+        let line = |grant: &Grant, token: &Token| format!("{}\t{}\n", grant.node, token.encode().as_str());
         match (&self.out, tokens.as_slice()) {
-            (Some(dir), tokens) => tokens.iter().try_for_each(|token| write_file(dir, token)),
-            (None, [only]) => out::data(&format!("{}\n", only.encode())),
-            (None, several) => out::data(&several.iter().map(|token| format!("{}\t{}\n", token.node, token.encode())).collect::<String>()),
+            (Some(dir), tokens) => tokens.iter().try_for_each(|(grant, token)| write_file(dir, grant, token)),
+            (None, [(_, only)]) => out::data(&format!("{}\n", only.encode().as_str())),
+            (None, several) => out::data(&several.iter().map(|(grant, token)| line(grant, token)).collect::<String>()),
         }
     }
 
-    async fn tokens(&self, machine: &Machine) -> Result<Vec<Token>, Failure> {
-        let (store, identity) = machine.fleet_store().await?;
+    async fn tokens(&self, machine: &Machine) -> Result<Vec<(Grant, Token)>, Failure> {
+        let (_, _, view) = machine.standing().await?;
+        let fleet_key = machine.fleet_key(self.fleet_key.as_deref())?;
         let mut tokens = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let invitation = Invitation {
@@ -84,14 +90,16 @@ impl Invite {
                 valid_for: self.expires,
                 replace: self.replace,
             };
-            let token = membership::invite(store.as_ref(), &identity, &invitation, Timestamp::now()).await;
-            tokens.push(token.map_err(OperatorError::from)?);
+            let token = membership::invite(&view, &machine.settings.store, &invitation, &fleet_key, Timestamp::now());
+            let token = token.map_err(OperatorError::from)?;
+            let grant = token.grant().map_err(|error| Failure::refused(error.to_string(), "give the command again"))?;
+            tokens.push((grant, token));
         }
         Ok(tokens)
     }
 }
 
-fn grants(token: &Token) -> String {
+fn grants(token: &Grant) -> String {
     let times = match token.uses {
         1 => "once".to_owned(),
         uses => format!("{uses} times"),
@@ -105,8 +113,8 @@ fn listed(roles: &Roles) -> String {
     ROLES.iter().filter(|role| roles.contains(role)).map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn write_file(dir: &Path, token: &Token) -> Result<(), Failure> {
-    let path = dir.join(format!("{}.token", token.node.as_str().replace('*', "_")));
+fn write_file(dir: &Path, grant: &Grant, token: &Token) -> Result<(), Failure> {
+    let path = dir.join(format!("{}.token", grant.node.as_str().replace('*', "_")));
     write_private(&path, token.encode().as_bytes()).map_err(|error| {
         Failure::refused(format!("{} cannot be written: {error}", path.display()), "give a directory that exists and can be written to")
     })?;

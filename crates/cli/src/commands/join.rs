@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use certfleet_node::membership::{self, Change};
+use certfleet_node::membership::{self, Change, Joined};
 use certfleet_node::names::NodeName;
 use certfleet_node::operator::{Machine, OperatorError};
 use certfleet_node::time::Timestamp;
-use certfleet_node::token::{PREFIX, TOKEN_BYTES_MAX, Token, TokenError};
+use certfleet_node::token::{PREFIX, TOKEN_BYTES_MAX, Token, TokenError, only_node};
 use clap::Args;
 
 use super::{block_on, read_text};
@@ -33,18 +33,22 @@ impl Join {
     /// Joins, and says what came of it.
     pub fn run(self, config: &Path) -> Result<(), Failure> {
         let token = self.token()?;
-        let name = self.node.clone().or_else(|| token.only_node());
+        let grant = token.grant().map_err(|error| Failure::refused(error.to_string(), "ask for another token: `certfleet invite NODE`"))?;
+        let name = self.node.clone().or_else(|| only_node(&grant));
         let machine = Machine::load(config, name.as_ref())?;
-        let (identity, change) = block_on(async {
+        let (identity, joined) = block_on(async {
             let store = machine.store().await?;
             let joined = membership::join(store.as_ref(), &machine.settings, &token, self.node.as_ref(), Timestamp::now()).await;
             Ok(joined.map_err(OperatorError::from)?)
         })?;
-        match change {
-            Change::Made => out::talk(&format!("joined fleet {} ({}) as node {}", identity.fleet_name, identity.fleet, identity.node)),
-            Change::Nothing => {
-                out::talk(&format!("this machine is node {} of fleet {} already; nothing changed", identity.node, identity.fleet_name))
-            }
+        let (node, fleet) = (&identity.node, &identity.fleet_name);
+        out::talk(&match joined {
+            Joined::Asking(Change::Made) => format!("this machine asks to join fleet {fleet} ({}) as node {node}", identity.fleet),
+            Joined::Asking(Change::Nothing) => format!("this machine asks to join fleet {fleet} as node {node} already; nothing changed"),
+            Joined::Member(_) => format!("this machine is node {node} of fleet {fleet} already; nothing changed"),
+        });
+        if let Joined::Asking(_) = joined {
+            out::talk("it is let in as soon as a node with the role issue runs; `certfleet node ls` shows it");
         }
         out::talk(&format!("its own files are in {}", machine.settings.state.display()));
         out::talk("next: `certfleet run`");

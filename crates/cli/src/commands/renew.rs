@@ -16,11 +16,14 @@ use crate::{out, spans};
 ///
 /// If an attempt runs already, that one is what was asked for.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  certfleet renew example.com --wait")]
+#[command(after_help = "Examples:\n  certfleet renew example.com --wait\n  certfleet renew example.com --new-key     with `key.reuse`, once a key has served its time")]
 pub struct Renew {
     /// The certificate
     #[arg(value_name = "CERT")]
     cert: CertName,
+    /// With a fresh key, where `key.reuse` keeps the old one
+    #[arg(long)]
+    new_key: bool,
     /// Wait until every node was seen serving the new generation
     #[arg(long)]
     wait: bool,
@@ -34,7 +37,7 @@ impl Renew {
     pub fn run(self, config: &Path) -> Result<(), Failure> {
         let machine = Machine::load(config, None)?;
         block_on(async {
-            let before = renew(&machine, &self.cert).await?;
+            let before = renew(&machine, &self.cert, self.new_key).await?;
             let now = before.map_or("it has none yet".to_owned(), |generation| format!("now it has {generation}"));
             out::talk(&format!("asked for a new generation of {} ({now})", self.cert));
             if !self.wait {

@@ -1,61 +1,139 @@
 //! One account for the fleet: the key is created once by a compare-and-swap, then registered at each CA in use (RFC 8555 section 7.3 makes
 //! registering one key twice harmless).
+//!
+//! Rolling it over (RFC 8555 section 7.3.5): the next key is stored beside the one in use, then each CA is told, then it takes its place.
+//! Whatever crashes, the record says which keys a CA may know. Nothing is validated at a CA while its account changes, so that the answers,
+//! which name the account's key, are right all along.
 
 use std::collections::BTreeSet;
 
+use super::action::{Action, Subject};
 use super::holder::{GRACE, my_rank};
-use super::plan::{Action, Plan, Subject, based_on};
+use super::plan::Plan;
+use crate::key::RecordKey;
 use crate::names::IssuerName;
-use crate::records::AccountRecord;
-use crate::spec::Role;
+use crate::records::{AccountKey, AccountKeyRecord, AccountRecord, Step};
+use crate::spec::{IssuerSpec, Role};
 use crate::time::Now;
-use crate::view::View;
+use crate::view::{Observed, View};
 
 pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
     if !view.my_roles().contains(&Role::Issue) || view.local.leaving || view.local.duplicate.is_some() {
         return;
     }
-    let issuers = issuers_in_use(view);
-    if issuers.is_empty() {
+    if view.settled_at(&RecordKey::AccountKey.key()).is_some_and(|moment| now.mono < moment) {
         return;
     }
-    let Some(key) = &view.account_key else { return plan.act(view, now, Action::CreateAccountKey) };
-    for issuer in issuers {
-        register(view, now, plan, issuer, &key.thumbprint);
+    let issuers = issuers_in_use(view);
+    let Some(key) = view.account_key.as_ref().filter(|_| !view.is_account_lost(now)) else {
+        let create = || Action::CreateAccountKey(view.account_readers(), view.removals(), view.base(&RecordKey::AccountKey.key()));
+        if !issuers.is_empty() {
+            plan.act(view, now, create());
+        }
+        return;
+    };
+    for issuer in &issuers {
+        register(view, now, plan, issuer, key);
     }
+    roll(view, now, plan, key, &issuers);
 }
 
 fn issuers_in_use(view: &View) -> BTreeSet<&IssuerName> {
     view.spec.certificates.values().flat_map(|spec| &spec.issuers).collect()
 }
 
-/// Whether the fleet has an account at `issuer` as it is configured now.
-pub(super) fn is_registered(view: &View, issuer: &IssuerName) -> bool {
-    let (Some(key), Some(spec), Some(account)) = (&view.account_key, view.spec.issuers.get(issuer), view.accounts.get(issuer)) else {
-        return false;
-    };
+/// The account at `issuer` as it is configured now, if its CA still knows it.
+fn account<'v>(view: &'v View, issuer: &IssuerName) -> Option<(&'v Observed<AccountRecord>, &'v IssuerSpec)> {
+    let (spec, account) = (view.spec.issuers.get(issuer)?, view.accounts.get(issuer)?);
     let is_lost = view.local.lost_accounts.get(issuer) == Some(&account.value.url);
-    account.value.directory == spec.directory && account.value.thumbprint == key.thumbprint && !is_lost
+    (account.value.directory == spec.directory && !is_lost).then_some((account, spec))
 }
 
-fn register(view: &View, now: Now, plan: &mut Plan, issuer: &IssuerName, thumbprint: &str) {
+/// Whether the fleet has an account at `issuer` as it is configured now, with a key that the fleet has.
+pub(super) fn is_registered(view: &View, issuer: &IssuerName) -> bool {
+    let Some(key) = &view.account_key else { return false };
+    account(view, issuer).is_some_and(|(account, _)| key.keys().any(|key| key.thumbprint == account.value.thumbprint))
+}
+
+/// Whether the account at `issuer` still has the key that is to be replaced.
+pub(super) fn is_rolling(view: &View, issuer: &IssuerName) -> bool {
+    let next = view.account_key.as_ref().and_then(|key| key.next.as_ref());
+    next.is_some_and(|next| account(view, issuer).is_some_and(|(account, _)| account.value.thumbprint != next.thumbprint))
+}
+
+fn register(view: &View, now: Now, plan: &mut Plan, issuer: &IssuerName, key: &AccountKeyRecord) {
     let Some(spec) = view.spec.issuers.get(issuer).filter(|_| !is_registered(view, issuer)) else { return };
-    if let Some(bar) = view.local.bars.get(issuer).filter(|bar| bar.until > now.mono) {
-        return plan.wake(bar.until);
+    if is_my_turn(view, now, plan, issuer) {
+        let (account, base) = fresh(view, now, issuer, spec, newest(key));
+        plan.act(view, now, Action::Register(issuer.clone(), spec.contact.clone(), account, base));
     }
-    let since = plan.due(view, now, Subject::Account(issuer.clone()));
-    let turn = since + GRACE * my_rank(view, now, &format!("account/{issuer}"), None);
-    if now.mono < turn {
-        return plan.wake(turn);
-    }
+}
+
+fn newest(key: &AccountKeyRecord) -> &AccountKey {
+    key.next.as_ref().unwrap_or(&key.current)
+}
+
+fn fresh(view: &View, now: Now, issuer: &IssuerName, spec: &IssuerSpec, key: &AccountKey) -> (AccountRecord, crate::envelope::Expect) {
     let before = view.accounts.get(issuer);
     let account = AccountRecord {
         issuer: issuer.clone(),
         directory: spec.directory.clone(),
         url: String::new(),
-        thumbprint: thumbprint.to_owned(),
+        thumbprint: key.thumbprint.clone(),
         registered_at: now.wall,
         extra: before.map(|seen| seen.value.extra.clone()).unwrap_or_default(),
     };
-    plan.act(view, now, Action::Register(issuer.clone(), spec.contact.clone(), account, based_on(before.map(|seen| &seen.revision))));
+    (account, view.base(&RecordKey::Account(issuer.clone()).key()))
+}
+
+fn is_my_turn(view: &View, now: Now, plan: &mut Plan, issuer: &IssuerName) -> bool {
+    if let Some(bar) = view.local.bars.get(issuer).filter(|bar| bar.until > now.mono) {
+        plan.wake(bar.until);
+        return false;
+    }
+    let since = plan.due(view, now, Subject::Account(issuer.clone()));
+    let turn = since + GRACE * my_rank(view, now, &format!("account/{issuer}"), None);
+    if now.mono < turn {
+        plan.wake(turn);
+    }
+    now.mono >= turn
+}
+
+/// The next step of a roll-over, if one is wanted or under way.
+fn roll(view: &View, now: Now, plan: &mut Plan, key: &AccountKeyRecord, issuers: &BTreeSet<&IssuerName>) {
+    let Some(next) = &key.next else {
+        if view.is_account_exposed() && my_rank(view, now, "account", None) == 0 {
+            plan.act(
+                view,
+                now,
+                Action::PrepareAccountKey(view.account_readers(), view.removals(), view.base(&RecordKey::AccountKey.key())),
+            );
+        }
+        return;
+    };
+    let rolling: Vec<&IssuerName> = issuers.iter().copied().filter(|issuer| is_rolling(view, issuer)).collect();
+    for issuer in rolling.iter().filter(|issuer| is_quiet(view, issuer)) {
+        let Some(spec) = view.spec.issuers.get(*issuer).filter(|_| is_my_turn(view, now, plan, issuer)) else { continue };
+        let (account, base) = fresh(view, now, issuer, spec, next);
+        let url = view.accounts.get(*issuer).map(|seen| seen.value.url.clone()).unwrap_or_default();
+        plan.act(view, now, Action::RollAccount((*issuer).clone(), AccountRecord { url, ..account }, base));
+    }
+    let unregistered = issuers.iter().any(|issuer| !is_registered(view, issuer));
+    if rolling.is_empty() && !unregistered && my_rank(view, now, "account", None) == 0 {
+        take_over(view, now, plan, key, next);
+    }
+}
+
+/// All CAs know the next key: it is the one in use.
+fn take_over(view: &View, now: Now, plan: &mut Plan, key: &AccountKeyRecord, next: &AccountKey) {
+    let record = AccountKeyRecord { current: next.clone(), next: None, ..key.clone() };
+    if let Ok(value) = serde_json::to_value(record) {
+        plan.act(view, now, Action::Record(RecordKey::AccountKey, Box::new(value), view.base(&RecordKey::AccountKey.key())));
+    }
+}
+
+/// Nobody has the CA validate anything for this account.
+fn is_quiet(view: &View, issuer: &IssuerName) -> bool {
+    let mut attempts = view.certs.values().filter_map(|seen| seen.value.attempt.as_ref()).filter(|attempt| attempt.issuer == *issuer);
+    !attempts.any(|attempt| attempt.holder.is_some() && matches!(attempt.step, Step::Ordered { .. } | Step::Validating { .. }))
 }

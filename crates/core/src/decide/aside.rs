@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::action::{Action, Call, Event, Subject};
 use super::drive::store;
-use super::plan::{Action, Call, Event, Plan, Subject};
+use super::plan::Plan;
 use super::transition;
 use super::turn::{Fitness, Turn};
 use crate::ca::{CaError, OrderStatus};

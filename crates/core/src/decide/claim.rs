@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use super::action::{Action, Event, Subject, WantedKey};
 use super::holder::GRACE;
-use super::issuance::may_use;
-use super::plan::{Action, Event, Plan, Subject, based_on};
-use super::transition;
+use super::issuance::{is_rolling, may_use};
+use super::plan::Plan;
 use super::turn::Turn;
-use crate::names::{CertName, Generation, IssuerName};
+use super::{request, transition};
+use crate::key::RecordKey;
+use crate::names::{Generation, IssuerName, SpkiHash};
 use crate::records::{CertRecord, Placed};
 use crate::spec::Specification;
 use crate::time::{Now, Timestamp, later};
@@ -18,25 +20,21 @@ const BORN_DUE_SECONDS: u64 = 3600;
 /// A key that was made and not used for this long is not used any more, since nothing refers to it and it will be removed, in seconds.
 const KEY_SECONDS_MAX: u64 = 3600;
 
+/// Highest number of such a record that is gone by: beyond it there must be room for more.
+const ORPHAN_NUMBER_MAX: u64 = 1 << 32;
+
 pub(super) fn decide(turn: Turn<'_>, seen: Option<&Observed<CertRecord>>, plan: &mut Plan) {
     let Turn { view, now, cert, .. } = turn;
     let record = seen.map(|seen| &seen.value);
-    let Some(spec) = record.map(|record| &record.spec).or_else(|| view.spec.certificates.get(cert)) else { return };
-    if view.local.leaving {
+    let Some(spec) = view.specification(cert) else { return };
+    if view.local.leaving || due(turn, record, spec, plan).is_err() {
         return;
-    }
-    if let Some(stamp) = wanted_at(cert, record, now).filter(|stamp| *stamp > now.wall) {
-        return plan.wake_at_stamp(now, stamp);
-    }
-    if let Some(stamp) = put_off_until(record, now) {
-        turn.wait(plan, format!("the next attempt starts at {stamp:.0}"));
-        return plan.wake_at_stamp(now, stamp);
     }
     if view.placed_nodes(cert).is_empty() {
         return turn.wait(plan, "no node on which it is placed has joined the fleet");
     }
     let issuer = issuer_of(spec, record);
-    if !may_use(turn, issuer, plan) {
+    if !may_use(turn, issuer, plan) || is_rolling(turn, issuer, plan) {
         return;
     }
     let moment = plan.due(view, now, Subject::Cert(cert.clone())) + GRACE * turn.rank(None);
@@ -50,21 +48,65 @@ pub(super) fn decide(turn: Turn<'_>, seen: Option<&Observed<CertRecord>>, plan: 
     }
 }
 
+/// A new generation is not wanted yet.
+pub(super) struct NotYet;
+
+/// Whether a new generation is wanted now; if not, the plan wakes when it is.
+pub(super) fn due(turn: Turn<'_>, record: Option<&CertRecord>, spec: &Specification, plan: &mut Plan) -> Result<(), NotYet> {
+    if let Some(stamp) = wanted_at(turn, record, spec).filter(|stamp| *stamp > turn.now.wall) {
+        plan.wake_at_stamp(turn.now, stamp);
+        return Err(NotYet);
+    }
+    if let Some(stamp) = put_off_until(record, turn.now) {
+        turn.wait(plan, format!("the next attempt starts at {stamp:.0}"));
+        plan.wake_at_stamp(turn.now, stamp);
+        return Err(NotYet);
+    }
+    Ok(())
+}
+
 fn start(turn: Turn<'_>, seen: Option<&Observed<CertRecord>>, spec: &Specification, issuer: &IssuerName, plan: &mut Plan) {
     let record = seen.map(|seen| &seen.value);
-    let number = record.map_or(Generation(0), |record| record.last_number).max(turn.highest_number()).next();
+    let last = record.map_or_else(|| number_of_orphan(turn), |record| record.last_number);
+    let number = last.max(turn.highest_number()).next();
+    let source = if request::is_needed(turn, record, spec) {
+        let request = request::fitting(turn, record, spec);
+        if request.is_none() {
+            turn.wait(plan, "a node that has its key is to make the request");
+        }
+        request.map(|request| (request.key.clone(), request.csr.clone(), request.after_removals))
+    } else {
+        made(turn, number, spec, plan)
+    };
+    let Some(source) = source else { return };
+    let profile = turn.view.spec.issuers.get(issuer).and_then(|issuer| issuer.profile.clone());
+    let attempt = transition::new_attempt(number, spec, (issuer.clone(), profile), source, (&turn.view.me, turn.now));
+    let record = transition::keyed(record, spec, attempt);
+    let base = turn.view.base(&RecordKey::Cert(turn.cert.clone()).key());
+    turn.act(plan, Action::Write(turn.cert.clone(), base, Box::new(record), Event::Keyed));
+}
+
+/// The last number that a record says which nobody vouches for any more and which is about to be written over; if it can be.
+fn number_of_orphan(turn: Turn<'_>) -> Generation {
+    let stray = turn.view.strays.get(&RecordKey::Cert(turn.cert.clone()).key()).and_then(|stray| stray.envelope.as_ref());
+    let number = stray.and_then(|envelope| envelope.record::<CertRecord>().ok()).map(|record| record.last_number);
+    number.filter(|number| number.0 <= ORPHAN_NUMBER_MAX).unwrap_or_default()
+}
+
+/// The key and CSR that this node made for the attempt; made now, if they are not there or not fit any more.
+fn made(turn: Turn<'_>, number: Generation, spec: &Specification, plan: &mut Plan) -> Option<(SpkiHash, Vec<u8>, u64)> {
+    let after_removals = turn.view.removals();
     let is_usable = |drive: &&Drive| {
         let is_fresh = turn.now.mono.since(drive.made_at).as_secs() < KEY_SECONDS_MAX;
-        is_fresh && drive.asked.as_ref() == Some(&(spec.key, spec.names.clone()))
+        let asked = drive.asked.as_ref();
+        is_fresh && asked.is_some_and(|a| a.kind == spec.key && a.names == spec.names && a.after_removals == after_removals)
     };
-    let Some(MadeKey { key, csr }) = turn.drive(number).filter(is_usable).and_then(|drive| drive.made.as_ref()) else {
-        return turn.act(plan, Action::MakeKey(turn.cert.clone(), number, spec.key, spec.names.clone()));
-    };
-    let profile = turn.view.spec.issuers.get(issuer).and_then(|issuer| issuer.profile.clone());
-    let attempt = transition::new_attempt(number, spec, (issuer.clone(), profile), (key.clone(), csr.clone()), (&turn.view.me, turn.now));
-    let record = transition::keyed(record, spec, attempt);
-    let base = based_on(seen.map(|seen| &seen.revision));
-    turn.act(plan, Action::Write(turn.cert.clone(), base, Box::new(record), Event::Keyed));
+    if let Some(MadeKey { key, csr }) = turn.drive(number).filter(is_usable).and_then(|drive| drive.made.as_ref()) {
+        return Some((key.clone(), csr.clone(), after_removals));
+    }
+    let wanted = WantedKey { kind: spec.key, names: spec.names.clone(), readers: turn.view.readers(spec), after_removals };
+    turn.act(plan, Action::MakeKey(turn.cert.clone(), number, Box::new(wanted)));
+    None
 }
 
 /// Several issuers take turns as attempts fail.
@@ -74,10 +116,12 @@ fn issuer_of<'a>(spec: &'a Specification, record: Option<&CertRecord>) -> &'a Is
 }
 
 /// When a new generation is wanted; `None`: it was wanted all along.
-fn wanted_at(cert: &CertName, record: Option<&CertRecord>, now: Now) -> Option<Timestamp> {
+fn wanted_at(turn: Turn<'_>, record: Option<&CertRecord>, spec: &Specification) -> Option<Timestamp> {
+    let Turn { view, now, cert, .. } = turn;
     let record = record?;
     let placed = record.placed.as_ref()?;
-    if record.renew_requested_at.is_some() || !record.spec.has_names(&placed.names) {
+    let is_spent = view.is_exposed(spec, placed.after_removals) || view.is_lost(cert, &placed.key, now);
+    if record.renew_requested_at.is_some() || record.new_key || !spec.has_names(&placed.names) || is_spent {
         return Some(now.wall);
     }
     let moment = transition::renewal_moment(cert, placed);

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::plan::{Action, Plan};
+use super::action::Action;
+use super::plan::Plan;
 use crate::spec::Role;
 use crate::time::Now;
 use crate::view::{Blob, View};
@@ -21,8 +22,8 @@ pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
     if !view.my_roles().contains(&Role::Issue) || view.local.leaving || view.local.duplicate.is_some() || view.local.beaten_at.is_none() {
         return;
     }
-    // A record that cannot be read may refer to anything.
-    let is_blind = view.unreadable.keys().any(|key| key.is_under("certs"));
+    // A record that does not count may have been one that did, and refer to anything.
+    let is_blind = view.strays.keys().any(|key| key.is_under("certs"));
     if is_blind || super::holder::my_rank(view, now, "collect", None) > 0 {
         return;
     }

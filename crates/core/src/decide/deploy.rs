@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::{Action, Plan, based_on};
+use super::action::Action;
+use super::plan::Plan;
 use super::rollout::may_install;
+use crate::key::RecordKey;
 use crate::names::{CertName, TargetName};
 use crate::records::{CertRecord, Placed, Report};
 use crate::spec::Role;
@@ -64,7 +66,8 @@ fn report(view: &View, cert: &CertName, target: &TargetName, now: Now, plan: &mu
     let Some(installed) = view.local.targets.get(&(cert.clone(), target.clone())) else { return };
     let slot = (view.me.node.clone(), target.clone());
     let before = view.reports.get(cert).and_then(|reports| reports.get(&slot));
-    if before.is_some_and(|seen| says(&seen.value, installed)) {
+    let key = RecordKey::Report(cert.clone(), view.me.node.clone(), target.clone()).key();
+    if before.is_some_and(|seen| says(&seen.value, installed)) && !view.strays.contains_key(&key) {
         return;
     }
     let report = Report {
@@ -76,8 +79,7 @@ fn report(view: &View, cert: &CertName, target: &TargetName, now: Now, plan: &mu
         at: now.wall,
         extra: before.map(|seen| seen.value.extra.clone()).unwrap_or_default(),
     };
-    let base = based_on(before.map(|seen| &seen.revision));
-    plan.act(view, now, Action::Report(cert.clone(), target.clone(), report, base));
+    plan.act(view, now, Action::Report(cert.clone(), target.clone(), report, view.base(&key)));
 }
 
 fn says(report: &Report, installed: &Installed) -> bool {

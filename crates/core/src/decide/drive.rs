@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::plan::{Action, Call, Event, Plan};
+use super::action::{Action, Call, Event};
+use super::plan::Plan;
 use super::transition;
 use super::turn::Turn;
 use crate::ca::{AuthorizationStatus, CaError, OrderStatus, OrderView, Problem};
@@ -170,6 +171,7 @@ pub(super) fn store(cert: &CertName, attempt: &Attempt, drive: &Drive) -> Action
         key: attempt.key.clone(),
         issuer: attempt.issuer.clone(),
         chain,
+        after_removals: attempt.after_removals,
         extra: Default::default(),
     };
     Action::StoreVersion(cert.clone(), Box::new(version))

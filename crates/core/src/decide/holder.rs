@@ -6,6 +6,7 @@ use super::turn::Turn;
 use crate::key::{Key, RecordKey};
 use crate::names::NodeName;
 use crate::records::{Attempt, CertRecord, Holder, Presence, PresenceState};
+use crate::spec::Role;
 use crate::time::{Mono, Now};
 use crate::view::{Observed, View};
 
@@ -67,6 +68,15 @@ fn said_goodbye(presence: &Observed<Presence>, holder: &Holder, record_changed_a
         return Some(Hold::Free(since, None));
     }
     (presence.value.state == PresenceState::Leaving).then(|| Hold::Free(since, Some(holder.node.clone())))
+}
+
+/// This node's place among the live members (with `role`, if one is needed) that could do `work`.
+pub(super) fn my_rank_among(view: &View, now: Now, work: &str, role: Option<Role>) -> u32 {
+    let members = view.roster.members.keys().filter(|node| view.is_live(node, now.mono));
+    let able = members.filter(|node| role.is_none_or(|role| view.members_with(role).any(|other| other == *node)));
+    let order = crate::rank::order(work, able);
+    let place = order.iter().position(|node| **node == view.me.node).unwrap_or(order.len());
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 /// This node's place in the order in which the live `issue` nodes take up `work`.
@@ -131,7 +141,8 @@ mod tests {
         assert_eq!(judge(&view, &Attempt { holder: None, ..attempt(1, "a", Step::Keyed) }), Hold::Free(mono(3), None));
         view.presence.remove(&name::<NodeName>("b"));
         assert_eq!(judge(&view, &attempt(1, "b", Step::Keyed)), Hold::Alive(mono(8)));
-        view.fleet.as_mut().expect("there").removals.push(name("b"));
+        view.nodes.insert(name("b"), crate::samples::node("b"));
+        view.roster.members.remove(&name::<NodeName>("b"));
         assert_eq!(judge(&view, &attempt(1, "b", Step::Keyed)), Hold::Free(mono(3), Some(name("b"))));
     }
 }

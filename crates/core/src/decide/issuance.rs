@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use super::action::{Action, Event, Subject};
 use super::holder::{GRACE, Hold, judge};
-use super::plan::{Action, Event, Plan, Subject};
+use super::plan::Plan;
 use super::turn::{Fitness, Turn};
 use super::{aside, claim, drive, specification, transition};
 use crate::ca::Problem;
 use crate::key::RecordKey;
 use crate::names::{CertName, IssuerName, NodeName};
-use crate::records::{Attempt, CertRecord};
+use crate::records::{Attempt, CertRecord, Step};
 use crate::spec::Role;
 use crate::time::{Mono, Now};
 use crate::view::{Observed, View};
@@ -19,7 +20,7 @@ pub(super) fn decide(view: &View, now: Now, seed: u64, plan: &mut Plan) {
     if view.local.duplicate.is_some() || view.local.beaten_at.is_none() || !view.my_roles().contains(&Role::Issue) {
         return;
     }
-    let certs: BTreeSet<&CertName> = view.certs.keys().chain(view.spec.certificates.keys()).collect();
+    let certs: BTreeSet<&CertName> = view.certs.keys().chain(view.wanted.keys()).collect();
     for cert in certs {
         certificate(Turn { view, now, seed, cert }, plan);
     }
@@ -27,9 +28,11 @@ pub(super) fn decide(view: &View, now: Now, seed: u64, plan: &mut Plan) {
 
 fn certificate(turn: Turn<'_>, plan: &mut Plan) {
     let key = RecordKey::Cert(turn.cert.clone()).key();
-    if let Some(why) = turn.view.unreadable.get(&key) {
-        plan.troubles.insert(format!("{key} is left alone: {why}"));
-        return;
+    // Whatever is to be done about it, nothing is done with it.
+    if turn.view.is_blocked(&key, turn.now.mono) {
+        let is_stray = turn.view.strays.contains_key(&key);
+        return turn
+            .wait(plan, if is_stray { "what stands in its record does not count" } else { "its record was put right a moment ago" });
     }
     let seen = turn.view.certs.get(turn.cert);
     if let Some(seen) = seen {
@@ -49,7 +52,7 @@ fn running(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Attempt, plan:
         Hold::Mine if turn.view.local.leaving => turn.release(plan, seen, None),
         Hold::Mine => mine(turn, seen, attempt, plan),
         Hold::Alive(moment) => plan.wake(moment),
-        Hold::Unsure(keys) => turn.act(plan, Action::Reread(turn.cert.clone(), keys)),
+        Hold::Unsure(keys) => turn.act(plan, Action::Reread(Some(turn.cert.clone()), keys)),
         Hold::Free(since, without) => take_over(turn, seen, attempt, (since, without.as_ref()), plan),
     }
 }
@@ -58,6 +61,10 @@ fn running(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Attempt, plan:
 fn mine(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Attempt, plan: &mut Plan) {
     let failed = turn.drive(attempt.number).is_some_and(|drive| drive.error.is_some());
     // The bar that a failed call has just raised says nothing that the error does not.
+    // What was not ordered yet is ordered with the next key.
+    if attempt.step == Step::Keyed && is_rolling(turn, &attempt.issuer, plan) {
+        return;
+    }
     let fitness = if failed { turn.clock(&attempt.issuer, plan) } else { turn.fitness(&attempt.issuer, plan) };
     match fitness {
         Fitness::Fit => drive::decide(turn, seen, attempt, plan),
@@ -75,7 +82,9 @@ fn take_over(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Attempt, (si
         turn.wait(plan, format!("put off by the CA until {stamp:.0}: {}", problem_text(attempt)));
         return plan.wake_at_stamp(now, stamp);
     }
-    if !may_use(turn, &attempt.issuer, plan) {
+    // What a holder left in mid-order is brought to its end: the account gets its new key after that.
+    let is_under_way = attempt.holder.is_some() && attempt.step != Step::Keyed;
+    if !may_use(turn, &attempt.issuer, plan) || !is_under_way && is_rolling(turn, &attempt.issuer, plan) {
         return;
     }
     let since = if attempt.holder.is_none() { plan.due(view, now, Subject::Cert(cert.clone())).max(since) } else { since };
@@ -108,4 +117,13 @@ pub(super) fn may_use(turn: Turn<'_>, issuer: &IssuerName, plan: &mut Plan) -> b
         return false;
     }
     true
+}
+
+/// Whether the account's key is being changed, so that nothing new is begun there.
+pub(super) fn is_rolling(turn: Turn<'_>, issuer: &IssuerName, plan: &mut Plan) -> bool {
+    let is_rolling = super::accounts::is_rolling(turn.view, issuer);
+    if is_rolling {
+        turn.wait(plan, format!("the account at issuer {issuer} gets its new key"));
+    }
+    is_rolling
 }

@@ -6,25 +6,33 @@
 //! Deliberately not here: the safety of the records. That is the store's compare-and-swap; ranks and presence only save work.
 
 mod accounts;
+mod action;
+mod admit;
 mod aside;
 mod claim;
 mod collect;
 mod deploy;
 mod drive;
+mod guard;
 mod holder;
 mod issuance;
 mod plan;
 mod presence;
+mod request;
 mod rollout;
 mod specification;
 mod transition;
 mod troubles;
 mod turn;
 mod upkeep;
+mod wish;
+mod wrap;
 
-pub use plan::{Action, Call, Event, Plan, Subject};
+pub use action::{Action, Call, Event, Readers, RequestKey, Subject, WantedKey, WantedRequest, WantedWrap};
+pub use plan::Plan;
 pub use rollout::Gate;
-pub use transition::{go_back, renewal_moment, request_renewal, resume_rollout};
+pub use transition::renewal_moment;
+pub use wish::{go_back, request_renewal, resume_rollout};
 
 use crate::time::Now;
 use crate::view::View;
@@ -37,7 +45,11 @@ pub fn decide(view: &View, now: Now, seed: u64) -> Plan {
     if view.membership().is_err() {
         return plan;
     }
+    guard::decide(view, now, &mut plan);
+    admit::decide(view, now, &mut plan);
     deploy::decide(view, now, &mut plan);
+    request::decide(view, now, seed, &mut plan);
+    wrap::decide(view, now, &mut plan);
     issuance::decide(view, now, seed, &mut plan);
     accounts::decide(view, now, &mut plan);
     collect::decide(view, now, &mut plan);

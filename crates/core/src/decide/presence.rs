@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use super::plan::{Action, Plan, based_on};
+use super::action::Action;
+use super::plan::Plan;
+use crate::envelope::FORMAT;
+use crate::key::RecordKey;
 use crate::records::{Presence, PresenceState};
 use crate::time::Now;
 use crate::view::View;
 
+/// Most keys that a presence says are lacking; the others come after these were wrapped.
+const LACKS_MAX: usize = 50;
 /// Between two beats while holding, in milliseconds.
 const BEAT_HOLDING_MS: u64 = 1_000;
 /// Between two beats otherwise, in milliseconds.
@@ -29,7 +34,7 @@ pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
 }
 
 fn beat(view: &View, now: Now, plan: &mut Plan, wanted: Presence) {
-    let base = based_on(view.presence.get(&view.me.node).map(|seen| &seen.revision));
+    let base = view.base(&RecordKey::Presence(view.me.node.clone()).key());
     plan.act(view, now, Action::Beat(wanted, base));
 }
 
@@ -44,6 +49,8 @@ fn wanted(view: &View, now: Now, plan: &Plan) -> Presence {
         roles: view.my_roles(),
         state: if view.local.leaving { PresenceState::Leaving } else { PresenceState::Live },
         troubles: plan.troubles.iter().cloned().collect(),
+        lacks: view.local.lacks.keys().take(LACKS_MAX).cloned().collect(),
+        reads_format: FORMAT,
         extra: before.map(|presence| presence.extra.clone()).unwrap_or_default(),
     }
 }
@@ -57,10 +64,11 @@ fn holds(view: &View) -> bool {
 
 /// Another life of this node stands there, as after a backup was restored; a clone would have been noticed.
 fn is_overwritten(view: &View) -> bool {
-    view.presence.get(&view.me.node).is_none_or(|seen| seen.value.incarnation != view.me.incarnation)
+    let is_stray = view.strays.contains_key(&RecordKey::Presence(view.me.node.clone()).key());
+    is_stray || view.presence.get(&view.me.node).is_none_or(|seen| seen.value.incarnation != view.me.incarnation)
 }
 
 fn says_something_else(before: &Presence, wanted: &Presence) -> bool {
-    let heart = |p: &Presence| (p.incarnation.clone(), p.config.clone(), p.roles.clone(), p.state, p.version.clone());
+    let heart = |p: &Presence| (p.incarnation.clone(), p.config.clone(), p.roles.clone(), p.state, p.version.clone(), p.lacks.clone());
     heart(before) != heart(wanted)
 }

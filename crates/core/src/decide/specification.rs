@@ -1,7 +1,8 @@
 //! Which specification a record follows: a changed one is taken up only when every live `issue` node presents the same configuration.
 
+use super::action::{Event, Subject};
 use super::holder::GRACE;
-use super::plan::{Event, Plan, Subject};
+use super::plan::Plan;
 use super::transition;
 use super::turn::Turn;
 use crate::records::CertRecord;
@@ -11,10 +12,12 @@ use crate::view::Observed;
 pub(super) fn decide(turn: Turn<'_>, seen: &Observed<CertRecord>, plan: &mut Plan) -> bool {
     let Turn { view, now, cert, .. } = turn;
     let record = &seen.value;
-    let (changed, event) = match view.spec.certificates.get(cert) {
+    let (changed, event) = match view.wanted.get(cert) {
         Some(own) if *own == record.spec && !record.retired => return false,
         Some(own) => (transition::adopted(record, own), Event::Adopted),
         None if record.retired => return true,
+        // The node may have joined a moment ago, and its record not be here yet.
+        None if cert.node().is_some_and(|node| !view.nodes.contains_key(&node)) => return false,
         None => (transition::retired(record), Event::Retired),
     };
     let differing = view.differing_nodes(now.mono);

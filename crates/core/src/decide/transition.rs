@@ -5,9 +5,7 @@ use std::time::Duration;
 use crate::ca::Problem;
 use crate::hash::draw_fraction;
 use crate::names::{CertName, Generation, IssuerName, SpkiHash};
-use crate::records::{
-    Attempt, AttemptEnd, CertRecord, Failures, HISTORY_ENTRIES_MAX, HistoryEntry, Holder, Placed, Placement, Step, VersionRecord,
-};
+use crate::records::{Attempt, AttemptEnd, CertRecord, Failures, HISTORY_ENTRIES_MAX, HistoryEntry, Holder, Placed, Placement, Step};
 use crate::spec::Specification;
 use crate::time::{Now, Timestamp, earlier, later, until};
 use crate::view::{Drive, Me, View};
@@ -31,8 +29,6 @@ const RETRY_AFTER_SECONDS_MAX: u64 = 24 * 3600;
 const NOT_OURS_JITTER_MS: u64 = 5_000;
 /// Most doublings of it.
 const NOT_OURS_DOUBLINGS_MAX: u32 = 10;
-/// How long a new attempt waits after the fleet went back to an older generation (at most half of what that has left), in seconds.
-const WENT_BACK_SECONDS: u64 = 24 * 3600;
 /// Most drivers that an attempt remembers.
 const DRIVERS_MAX: usize = 16;
 /// Without a generation to protect, a silent CA is waited for this long, in seconds.
@@ -68,7 +64,7 @@ pub(super) fn new_attempt(
     number: Generation,
     spec: &Specification,
     (issuer, profile): (IssuerName, Option<String>),
-    (key, csr): (SpkiHash, Vec<u8>),
+    (key, csr, after_removals): (SpkiHash, Vec<u8>, u64),
     (me, now): (&Me, Now),
 ) -> Attempt {
     Attempt {
@@ -79,6 +75,7 @@ pub(super) fn new_attempt(
         challenge: spec.challenge,
         key,
         csr,
+        after_removals,
         holder: holder(me),
         not_before: None,
         started_at: now.wall,
@@ -98,6 +95,7 @@ pub(super) fn keyed(record: Option<&CertRecord>, spec: &Specification, attempt: 
         last_number: Generation(0),
         failures: Failures::default(),
         renew_requested_at: None,
+        new_key: false,
         retired: false,
         history: Vec::new(),
         extra: Default::default(),
@@ -232,10 +230,10 @@ pub(super) fn placed(view: &View, cert: &CertName, record: &CertRecord, attempt:
     let (leaf, _) = drive.chain.as_ref()?;
     let version = drive.version.clone()?;
     let placement = next_placement(view, cert, record, attempt.number);
-    Some(describe(placement, version, leaf, attempt.issuer.clone()))
+    Some(Placed { after_removals: attempt.after_removals, ..describe(placement, version, leaf, attempt.issuer.clone()) })
 }
 
-fn next_placement(view: &View, cert: &CertName, record: &CertRecord, generation: Generation) -> Placement {
+pub(super) fn next_placement(view: &View, cert: &CertName, record: &CertRecord, generation: Generation) -> Placement {
     let (seen_epoch, remembered) = view.local.memory.get(cert).map(|memory| memory.seen).unwrap_or_default();
     let epoch = view.fleet.as_ref().map_or(0, |fleet| fleet.epoch).max(seen_epoch);
     let recorded = record.placed.as_ref().map_or(0, |placed| placed.placement.seq);
@@ -243,7 +241,7 @@ fn next_placement(view: &View, cert: &CertName, record: &CertRecord, generation:
     Placement { epoch, seq: recorded.max(remembered).max(reported).saturating_add(1), generation }
 }
 
-fn describe(placement: Placement, version: crate::names::VersionHash, leaf: &Leaf, issuer: IssuerName) -> Placed {
+pub(super) fn describe(placement: Placement, version: crate::names::VersionHash, leaf: &Leaf, issuer: IssuerName) -> Placed {
     Placed {
         placement,
         version,
@@ -255,6 +253,7 @@ fn describe(placement: Placement, version: crate::names::VersionHash, leaf: &Lea
         not_before: leaf.not_before,
         not_after: leaf.not_after,
         resumed: false,
+        after_removals: 0,
     }
 }
 
@@ -267,6 +266,7 @@ pub(super) fn succeeded(record: &CertRecord, placed: Placed, is_superseded: bool
     record.failures = Failures::default();
     if !is_superseded {
         record.renew_requested_at = None;
+        record.new_key &= record.placed.as_ref().is_some_and(|before| before.key == placed.key);
         record.placed = Some(placed);
     }
     record
@@ -284,55 +284,6 @@ pub(super) fn adopted(record: &CertRecord, spec: &Specification) -> CertRecord {
 
 pub(super) fn retired(record: &CertRecord) -> CertRecord {
     CertRecord { retired: true, renew_requested_at: None, ..record.clone() }
-}
-
-/// An operator wants a new generation now; a running attempt gives it, or the next one that succeeds.
-pub fn request_renewal(record: &CertRecord, now: Now) -> CertRecord {
-    let mut record = record.clone();
-    record.renew_requested_at = Some(now.wall);
-    record.failures = Failures::default();
-    if let Some(attempt) = &mut record.attempt {
-        attempt.not_before = None;
-    }
-    record
-}
-
-/// The fleet goes back to an older generation; no new attempt starts for a day (or half of its life left), so that it stays there.
-pub fn go_back(
-    view: &View,
-    cert: &CertName,
-    record: &CertRecord,
-    version: &VersionRecord,
-    hash: crate::names::VersionHash,
-    leaf: &Leaf,
-    now: Now,
-) -> CertRecord {
-    let mut record = record.clone();
-    let placement = next_placement(view, cert, &record, version.generation);
-    record.placed = Some(describe(placement, hash, leaf, version.issuer.clone()));
-    let wait = Duration::from_secs(WENT_BACK_SECONDS).min(until(now.wall, leaf.not_after) / 2);
-    record.failures.not_before = Some(later(now.wall, wait));
-    record.renew_requested_at = None;
-    record.history.push(HistoryEntry {
-        number: version.generation,
-        issuer: version.issuer.clone(),
-        drivers: vec![view.me.node.clone()],
-        started_at: now.wall,
-        ended_at: now.wall,
-        end: AttemptEnd::WentBack,
-    });
-    let surplus = record.history.len().saturating_sub(HISTORY_ENTRIES_MAX);
-    record.history.drain(..surplus);
-    record
-}
-
-/// A halted rollout goes on.
-pub fn resume_rollout(record: &CertRecord) -> CertRecord {
-    let mut record = record.clone();
-    if let Some(placed) = &mut record.placed {
-        placed.resumed = true;
-    }
-    record
 }
 
 #[cfg(test)]

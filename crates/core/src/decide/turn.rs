@@ -1,7 +1,8 @@
 //! One certificate's turn in a decision: what everything about it looks at.
 
+use super::action::{Action, Event};
 use super::holder::my_rank;
-use super::plan::{Action, Event, Plan};
+use super::plan::Plan;
 use super::transition;
 use crate::ca::Problem;
 use crate::envelope::Expect;

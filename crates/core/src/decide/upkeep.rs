@@ -1,6 +1,7 @@
 //! What needs no store: stand-ins, so that the web servers can start.
 
-use super::plan::{Action, Plan};
+use super::action::Action;
+use super::plan::Plan;
 use crate::time::Now;
 use crate::view::View;
 

@@ -56,14 +56,15 @@ fn check_certificate(kind: &'static str, value: &str) -> Result<(), NameError> {
     if value.is_empty() {
         return Err(refuse(kind, value, "it is empty"));
     }
-    if value.len() > DOMAIN_BYTES_MAX {
+    let (base, node) = value.split_once('@').map_or((value, None), |(base, node)| (base, Some(node)));
+    if base.len() > DOMAIN_BYTES_MAX {
         return Err(refuse(kind, value, "it is longer than 253 bytes"));
     }
-    if value == "." || value == ".." {
+    if matches!(base, "" | "." | "..") {
         return Err(refuse(kind, value, "it is a directory"));
     }
-    if value.contains(['/', '@']) {
-        return Err(refuse(kind, value, "it contains `/` or `@`"));
+    if value.contains('/') || node.is_some_and(|node| check_simple(kind, node).is_err()) {
+        return Err(refuse(kind, value, "it contains `/`, or `@` before something that is no node's name"));
     }
     if !value.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(refuse(kind, value, "only printable ASCII without spaces is allowed"));
@@ -134,12 +135,17 @@ string_name!(
     TargetName, "target name", check_simple
 );
 string_name!(
-    /// The name of a managed certificate; by default its first identifier, with `*.` written as `_.`.
+    /// The name of a managed certificate; by default its first identifier, with `*.` written as `_.`. With a key of its own on each node,
+    /// each node's is `name@node`.
     CertName, "certificate name", check_certificate
 );
 string_name!(
     /// The fleet's identity, drawn at random by `init`.
     FleetId, "fleet id", check_simple
+);
+string_name!(
+    /// Drawn for each invitation.
+    InvitationId, "invitation id", check_simple
 );
 string_name!(
     /// Drawn anew each time a daemon starts; tells two lives of one node apart.
@@ -186,6 +192,21 @@ impl CertName {
     pub fn from_identifier(first: &Identifier) -> Self {
         Self(first.as_str().replacen("*.", "_.", 1).replace(':', "-"))
     }
+
+    /// The one that `node` has of its own.
+    pub fn on_node(&self, node: &NodeName) -> Self {
+        Self(format!("{}@{node}", self.base()))
+    }
+
+    /// As it is configured: without the node.
+    pub fn base(&self) -> &str {
+        self.0.split('@').next().unwrap_or_default()
+    }
+
+    /// Whose it is, if it is one node's.
+    pub fn node(&self) -> Option<NodeName> {
+        self.0.split_once('@').and_then(|(_, node)| node.parse().ok())
+    }
 }
 
 /// The number of an attempt, and, if it succeeded, of the generation it gave. Rising, never used twice for one certificate.
@@ -215,8 +236,16 @@ mod tests {
         for bad in ["", ".", "..", "a/b", "a b", "-x", "ü", "a\n"] {
             assert!(bad.parse::<NodeName>().is_err(), "{bad:?}");
         }
-        for bad in ["", ".", "..", "a/b", "a@b", "a b"] {
+        for bad in ["", ".", "..", "a/b", "a b", "@b", "a@", "a@b/c", "a@b@c", "..@b", "a@.."] {
             assert!(bad.parse::<CertName>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_certificate_of_one_node_names_it() {
+        let cert: CertName = "example.com".parse().expect("name");
+        let own = cert.on_node(&"lb0".parse().expect("name"));
+        assert_eq!((own.as_str(), own.base(), own.node().as_ref().map(NodeName::as_str)), ("example.com@lb0", "example.com", Some("lb0")));
+        assert_eq!((cert.node(), own.as_str().parse::<CertName>()), (None, Ok(own.clone())));
     }
 }

@@ -34,6 +34,9 @@ pub struct CertRecord {
     /// An operator wants a new generation; cleared by the next one that is placed.
     #[serde(default)]
     pub renew_requested_at: Option<Timestamp>,
+    /// The next attempt is to have a fresh key, whatever the specification says of keeping it.
+    #[serde(default)]
+    pub new_key: bool,
     /// No configuration names it any more; its files stay.
     #[serde(default)]
     pub retired: bool,
@@ -88,6 +91,9 @@ pub struct Placed {
     /// A halted rollout was told to go on.
     #[serde(default)]
     pub resumed: bool,
+    /// How many removals the fleet's list had when the key was made.
+    #[serde(default)]
+    pub after_removals: u64,
 }
 
 /// Who drives an attempt: a node, in one of its lives.
@@ -118,6 +124,9 @@ pub struct Attempt {
     /// The certificate signing request (RFC 2986), DER.
     #[serde(with = "base64_bytes")]
     pub csr: Vec<u8>,
+    /// How many removals the fleet's list had when the key was made: whoever was removed later may have read it.
+    #[serde(default)]
+    pub after_removals: u64,
     /// Who drives it now; none while waiting.
     #[serde(default)]
     pub holder: Option<Holder>,
@@ -249,6 +258,9 @@ pub struct VersionRecord {
     pub issuer: IssuerName,
     /// PEM, the leaf first.
     pub chain: String,
+    /// How many removals the fleet's list had when the key was made.
+    #[serde(default)]
+    pub after_removals: u64,
     /// Unknown fields.
     #[serde(flatten)]
     pub extra: Extra,

@@ -9,7 +9,10 @@ mod fleet;
 pub use cert::{
     Attempt, AttemptEnd, CertRecord, Failures, HISTORY_ENTRIES_MAX, HistoryEntry, Holder, Placed, Placement, Step, VersionRecord,
 };
-pub use fleet::{AccountKeyRecord, AccountRecord, FleetRecord, NodeRecord, Presence, PresenceState, PrivateKeyRecord, Report, TargetState};
+pub use fleet::{
+    AccountKey, AccountKeyRecord, AccountRecord, FleetRecord, InvitationRecord, InvitationUse, NodeRecord, Presence, PresenceState,
+    PrivateKeyRecord, Removal, Report, RequestRecord, TargetState, WrapRecord,
+};
 
 /// Fields of a record that this version does not know.
 pub type Extra = serde_json::Map<String, serde_json::Value>;

@@ -7,7 +7,7 @@ use super::local::{Bar, Blob, ClockCheck, Drive, Installed, MadeKey, Memory, Pau
 use crate::ca::{CaError, OrderStatus, OrderView};
 use crate::decide::Subject;
 use crate::key::Key;
-use crate::names::{CertName, Generation, IssuerName, TargetName, VersionHash};
+use crate::names::{CertName, Generation, IssuerName, NodeName, SpkiHash, TargetName, VersionHash};
 use crate::records::{Placed, Presence, TargetState};
 use crate::time::{Mono, Now, until};
 use crate::x509::Leaf;
@@ -64,6 +64,8 @@ pub struct InstallResult {
     pub reason: Option<String>,
     /// Nothing more can come of it soon: seen served, or written and not to be looked at.
     pub settled: bool,
+    /// The key could not be opened: it is not wrapped for this node, or the wrap is broken.
+    pub lacks_key: bool,
 }
 
 /// What came of an action.
@@ -91,6 +93,12 @@ pub enum Outcome {
     LookedThrough(Vec<Blob>),
     /// These were removed, or were no longer what they had been.
     Removed(Vec<Key>),
+    /// This node opened this key.
+    Opened(SpkiHash),
+    /// A key was wrapped for this node.
+    Wrapped(SpkiHash, NodeName),
+    /// It failed here, for want of this key, which the node is meant to read; it is tried again.
+    Lacks(SpkiHash, String),
     /// It failed here, not at a CA; it is tried again.
     Failed(String),
 }
@@ -99,7 +107,11 @@ impl View {
     /// Takes in what came of the action that was busy with `subject`.
     pub fn absorb(&mut self, subject: &Subject, outcome: Outcome, now: Now) {
         self.local.busy.remove(subject);
-        if let Outcome::Failed(why) = outcome {
+        if let Outcome::Lacks(key, _) = &outcome {
+            self.local.holds.remove(key);
+            self.local.lacks.entry(key.clone()).or_insert(now.mono);
+        }
+        if let Outcome::Failed(why) | Outcome::Lacks(_, why) = outcome {
             let count = self.local.pauses.get(subject).map_or(0, |pause| pause.count);
             let until = now.mono + doubled(PAUSE_MS_MIN, count, PAUSE_MS_MAX);
             self.local.pauses.insert(subject.clone(), Pause { until, count: count.saturating_add(1), why });
@@ -107,7 +119,9 @@ impl View {
         }
         self.local.pauses.remove(subject);
         match outcome {
-            Outcome::Done | Outcome::Failed(_) => {}
+            Outcome::Done | Outcome::Failed(_) | Outcome::Lacks(..) => {}
+            Outcome::Opened(key) => self.opened(key),
+            Outcome::Wrapped(key, node) => drop(self.local.wrapped.insert((key, node), now.mono)),
             Outcome::Beaten(presence) => self.local.beaten_at = Some((now.mono, presence)),
             Outcome::KeyMade(cert, number, made) => {
                 let drive = self.drive(cert, number);
@@ -183,7 +197,12 @@ impl View {
     }
 
     fn installed(&mut self, target: &TargetName, results: Vec<InstallResult>, now: Now) {
-        for InstallResult { cert, placed, state, reason, settled } in results {
+        for InstallResult { cert, placed, state, reason, settled, lacks_key } in results {
+            match lacks_key {
+                true => drop(self.local.lacks.entry(placed.key.clone()).or_insert(now.mono)),
+                false if state != TargetState::Failed => self.opened(placed.key.clone()),
+                false => {}
+            }
             let slot = (cert.clone(), target.clone());
             let before = self.local.targets.get(&slot).filter(|t| t.placement == placed.placement);
             let fails = if settled { 0 } else { before.map_or(0, |t| t.fails).saturating_add(1) };
@@ -196,6 +215,11 @@ impl View {
             let installed = Installed { placement: placed.placement, state, reason, next_try, fails, not_after: placed.not_after, life };
             self.local.targets.insert(slot, installed);
         }
+    }
+
+    fn opened(&mut self, key: SpkiHash) {
+        self.local.lacks.remove(&key);
+        self.local.holds.insert(key);
     }
 
     /// What was without a reference before keeps its moment; what has one again is forgotten.

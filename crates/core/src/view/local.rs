@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::ca::{CaError, OrderView};
-use crate::decide::Subject;
+use crate::decide::{Subject, WantedKey};
 use crate::envelope::Revision;
 use crate::key::Key;
-use crate::names::{CertName, Generation, Identifier, Incarnation, IssuerName, SpkiHash, TargetName, VersionHash};
+use crate::names::{CertName, Generation, Incarnation, IssuerName, NodeName, SpkiHash, TargetName, VersionHash};
 use crate::records::{Placement, Presence, TargetState};
-use crate::spec::KeyType;
 use crate::time::{Mono, Timestamp};
 use crate::x509::Leaf;
 
@@ -48,11 +47,19 @@ pub struct Local {
     pub looked_through_at: Option<Mono>,
     /// What nothing refers to, and since when this process has seen that.
     pub unreferenced: BTreeMap<Key, (Mono, Blob)>,
+    /// Keys that this node is meant to read and cannot open, and since when.
+    pub lacks: BTreeMap<SpkiHash, Mono>,
+    /// Keys that this node has opened.
+    pub holds: BTreeSet<SpkiHash>,
+    /// Keys that this node has wrapped for others, and when.
+    pub wrapped: BTreeMap<(SpkiHash, NodeName), Mono>,
+    /// Records that were put right a while ago, and when: whoever knows better than the one who did it may yet say so.
+    pub settling: BTreeMap<Key, Mono>,
     /// Work that failed here and is not tried again before a moment.
     pub pauses: BTreeMap<Subject, Pause>,
 }
 
-/// A private key or a version in the store, without its content.
+/// A private key, a wrap or a version in the store, without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
     /// Where it is.
@@ -113,7 +120,7 @@ pub struct MadeKey {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Drive {
     /// What the key and CSR were asked for with; a specification may change before they are used.
-    pub asked: Option<(KeyType, Vec<Identifier>)>,
+    pub asked: Option<WantedKey>,
     /// Before the attempt is claimed.
     pub made: Option<MadeKey>,
     /// When that was.

@@ -1,4 +1,4 @@
-//! Which private keys and versions in the store something still refers to.
+//! Which private keys, wraps and versions in the store something still refers to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ impl View {
         let keys: BTreeSet<&SpkiHash> = self.recorded_keys().chain(needed.filter_map(|blob| blob.needs.as_ref())).collect();
         let is_kept = |blob: &&Blob| match RecordKey::of(&blob.key) {
             Some(RecordKey::Version(cert, generation)) => versions.contains(&(cert, generation)),
-            Some(RecordKey::PrivateKey(spki)) => keys.contains(&spki),
+            Some(RecordKey::PrivateKey(spki) | RecordKey::Wrap(spki, _)) => keys.contains(&spki),
             _ => true,
         };
         blobs.iter().filter(|blob| !is_kept(blob)).cloned().collect()
@@ -27,7 +27,7 @@ impl View {
     pub(crate) fn is_recorded(&self, key: &Key) -> bool {
         match RecordKey::of(key) {
             Some(RecordKey::Version(cert, number)) => self.placed_generation(&cert) == Some(number),
-            Some(RecordKey::PrivateKey(spki)) => self.recorded_keys().any(|key| *key == spki),
+            Some(RecordKey::PrivateKey(spki) | RecordKey::Wrap(spki, _)) => self.recorded_keys().any(|key| *key == spki),
             _ => true,
         }
     }
@@ -37,10 +37,12 @@ impl View {
     }
 
     fn recorded_keys(&self) -> impl Iterator<Item = &SpkiHash> {
-        self.certs.values().map(|seen| &seen.value).flat_map(|record| {
+        let account = self.account_key.iter().flat_map(|record| record.keys()).map(|key| &key.spki);
+        let certificates = self.certs.values().map(|seen| &seen.value).flat_map(|record| {
             let attempts = record.attempt.iter().chain(&record.set_aside).map(|attempt| &attempt.key);
             attempts.chain(record.placed.iter().map(|placed| &placed.key))
-        })
+        });
+        account.chain(certificates)
     }
 
     /// Of each certificate that has a record: the placed generation, all newer ones, and the latest few.

@@ -1,5 +1,6 @@
 //! Tests of the core as a whole: stories and random schedules in a small world of fakes, and checks on what the crates may use.
 
+mod crashes;
 mod edges;
 mod purity;
 mod schedules;

@@ -12,7 +12,7 @@ use super::at::{At, Many};
 use super::error::Fault;
 use super::issuers::Issuer;
 use super::nearest::advice;
-use super::raw::{self, KeyPolicy};
+use super::raw;
 use super::source::Place;
 
 /// Most names in one certificate (Let's Encrypt, "classic" profile).
@@ -69,7 +69,9 @@ fn resolve_one(mut raw: raw::Certificate, known: &Known<'_>) -> Result<(At<CertN
         issuers: issuers(choices.issuer.as_ref().or(defaults.issuer.as_ref()), name.place, known)?,
         names,
         challenge: ChallengeType::Http01,
-        key: key_type(&choices).or(key_type(defaults)).unwrap_or_default(),
+        key: key(&choices, defaults, |key| key.kind),
+        policy: key(&choices, defaults, |key| key.policy),
+        reuse: key(&choices, defaults, |key| key.reuse),
         nodes: choices.nodes.as_ref().or(defaults.nodes.as_ref()).map(|nodes| sorted(&nodes.value)).unwrap_or_default(),
         deploy: choices.deploy.as_ref().or(defaults.deploy.as_ref()).map(|names| target_names(names)).unwrap_or_default(),
         rollout: rollout(choices.rollout.as_ref(), defaults.rollout.as_ref()),
@@ -126,7 +128,6 @@ fn identifier(name: &At<String>) -> Result<Identifier, Fault> {
 /// What can be said of the choices wherever they stand, `[defaults]` included.
 fn check_choices(choices: &raw::Defaults, known: &Known<'_>) -> Result<(), Fault> {
     choices.challenge.iter().try_for_each(check_challenge)?;
-    choices.key.iter().try_for_each(check_key)?;
     choices.rollout.iter().try_for_each(check_rollout)?;
     if let Some(nodes) = choices.nodes.as_ref().filter(|nodes| nodes.value.is_empty()) {
         return Err(Fault::at(nodes.place, "`nodes` is empty: the certificate would be placed nowhere")
@@ -157,16 +158,6 @@ fn check_challenge(challenge: &At<String>) -> Result<(), Fault> {
             Err(Fault::at(challenge.place, format!("there is no challenge `{}`", unknown.escape_debug())).help(help))
         }
     }
-}
-
-fn check_key(key: &raw::Key) -> Result<(), Fault> {
-    if let Some(policy) = key.policy.as_ref().filter(|policy| policy.value == KeyPolicy::PerNode) {
-        return Err(Fault::not_in_this_version(policy.place, "`policy = \"per-node\"`", "use `shared`: all nodes have one key"));
-    }
-    if let Some(reuse) = key.reuse.as_ref().filter(|reuse| reuse.value) {
-        return Err(Fault::not_in_this_version(reuse.place, "`reuse = true`", "use `false`: each certificate gets a new key"));
-    }
-    Ok(())
 }
 
 fn check_rollout(rollout: &raw::Rollout) -> Result<(), Fault> {
@@ -213,8 +204,10 @@ fn issuers(chosen: Option<&At<Many<At<IssuerName>>>>, place: Place, known: &Know
     Ok(list)
 }
 
-fn key_type(choices: &raw::Defaults) -> Option<certfleet_core::spec::KeyType> {
-    choices.key.as_ref().and_then(|key| key.kind)
+/// The certificate's own, else that of `[defaults]`, else the built-in.
+fn key<T: Default>(choices: &raw::Defaults, defaults: &raw::Defaults, field: impl Fn(&raw::Key) -> Option<T>) -> T {
+    let of = |choices: &raw::Defaults| choices.key.as_ref().and_then(&field);
+    of(choices).or_else(|| of(defaults)).unwrap_or_default()
 }
 
 fn sorted(nodes: &[NodePattern]) -> Vec<NodePattern> {

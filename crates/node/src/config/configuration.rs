@@ -29,6 +29,7 @@ pub struct Configuration {
     sources: Sources,
     spec: FleetSpec,
     issuer_roots: BTreeMap<IssuerName, PathBuf>,
+    chain_roots: BTreeMap<IssuerName, PathBuf>,
     /// The tables that an overlay may change, as written.
     base: Node,
     overlays: Vec<Overlay>,
@@ -70,6 +71,7 @@ impl Configuration {
             log: local.log,
             spec: self.spec.clone(),
             issuer_roots: self.issuer_roots.clone(),
+            chain_roots: self.chain_roots.clone(),
             targets: local.targets.into_iter().filter(|(name, _)| self.spec.targets.get(name).is_some_and(|t| t.is_on(node))).collect(),
         })
     }
@@ -104,8 +106,8 @@ impl Configuration {
         match Self::check(tables, &sources, &mut warnings) {
             Ok(checked) => {
                 let warnings = warnings.into_iter().take(WARNINGS_MAX).map(|fault| fault.into_warning(&sources)).collect();
-                let Checked { spec, issuer_roots, base, overlays, named } = checked;
-                Ok(Self { sources, spec, issuer_roots, base, overlays, named, warnings })
+                let Checked { spec, issuer_roots, chain_roots, base, overlays, named } = checked;
+                Ok(Self { sources, spec, issuer_roots, chain_roots, base, overlays, named, warnings })
             }
             Err(fault) => Err(fault.into_error(&sources)),
         }
@@ -126,14 +128,16 @@ impl Configuration {
         warn(&spec, &issuers, &target_places, not_installed, &local, warnings);
         let named = nodes_named(&spec, &overlays);
         overlay::check_named(&base, &overlays, &named)?;
+        let chain_roots = issuers.iter().filter_map(|(name, issuer)| issuer.chain_root.clone().map(|root| (name.clone(), root))).collect();
         let issuer_roots = issuers.into_iter().filter_map(|(name, issuer)| issuer.root.map(|root| (name, root))).collect();
-        Ok(Checked { spec, issuer_roots, base, overlays, named })
+        Ok(Checked { spec, issuer_roots, chain_roots, base, overlays, named })
     }
 }
 
 struct Checked {
     spec: FleetSpec,
     issuer_roots: BTreeMap<IssuerName, PathBuf>,
+    chain_roots: BTreeMap<IssuerName, PathBuf>,
     base: Node,
     overlays: Vec<Overlay>,
     named: BTreeSet<NodeName>,

@@ -21,6 +21,7 @@ const TEXT_BYTES_MAX: usize = 2000;
 pub(crate) struct Issuer {
     pub(crate) spec: IssuerSpec,
     pub(crate) root: Option<PathBuf>,
+    pub(crate) chain_root: Option<PathBuf>,
     pub(crate) place: Place,
 }
 
@@ -48,14 +49,15 @@ fn issuer(entry: &Entry, sources: &Sources) -> Result<Issuer, Fault> {
     check_terms(&raw, entry)?;
     raw.contact.iter().try_for_each(check_contact)?;
     raw.profile.iter().try_for_each(check_profile)?;
-    let root = raw.root.map(|root| beside(&root, sources)).transpose()?;
+    let root = raw.root.map(|root| beside("root", &root, sources)).transpose()?;
+    let chain_root = raw.chain_root.map(|root| beside("chain_root", &root, sources)).transpose()?;
     let spec = IssuerSpec {
         directory: raw.directory.value,
         contact: raw.contact.into_iter().map(|contact| contact.value).collect(),
         agree_tos: true,
         profile: raw.profile.map(|profile| profile.value),
     };
-    Ok(Issuer { spec, root, place: entry.key_place })
+    Ok(Issuer { spec, root, chain_root, place: entry.key_place })
 }
 
 fn check_directory(directory: &At<String>) -> Result<(), Fault> {
@@ -117,10 +119,10 @@ fn check_profile(profile: &At<String>) -> Result<(), Fault> {
 }
 
 /// A path is relative to the file that it stands in.
-fn beside(path: &At<PathBuf>, sources: &Sources) -> Result<PathBuf, Fault> {
+fn beside(key: &str, path: &At<PathBuf>, sources: &Sources) -> Result<PathBuf, Fault> {
     if path.value.as_os_str().is_empty() {
-        return Err(Fault::at(path.place, "`root`: this path is empty"));
+        return Err(Fault::at(path.place, format!("`{key}`: this path is empty")));
     }
     let folder = sources.get(path.place.file).and_then(|file| file.path.parent()).unwrap_or(Path::new("."));
-    std::path::absolute(folder.join(&path.value)).map_err(|error| Fault::at(path.place, format!("`root`: {error}")))
+    std::path::absolute(folder.join(&path.value)).map_err(|error| Fault::at(path.place, format!("`{key}`: {error}")))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use certfleet_core::names::{CertName, Identifier, IssuerName, NodePattern, TargetName};
-use certfleet_core::spec::{IssuerSpec, KeyType, OnFailure, Roles, Rollout, Specification};
+use certfleet_core::spec::{IssuerSpec, KeyPolicy, KeyType, OnFailure, Roles, Rollout, Specification};
 use certfleet_deploy::Common;
 use serde::Serialize;
 
@@ -71,6 +71,7 @@ struct Issuer<'a> {
     contact: &'a [String],
     agree_tos: bool,
     root: Option<&'a PathBuf>,
+    chain_root: Option<&'a PathBuf>,
     profile: Option<&'a str>,
 }
 
@@ -91,7 +92,7 @@ struct Certificate<'a> {
 struct Key {
     #[serde(rename = "type")]
     kind: KeyType,
-    policy: &'static str,
+    policy: KeyPolicy,
     reuse: bool,
 }
 
@@ -130,7 +131,7 @@ impl Settings {
             admin: Admin { listen: &self.admin.listen, group: self.admin.group.as_deref() },
             metrics: Metrics { listen: self.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string()) },
             log: Log { format: self.log.format, level: self.log.level },
-            issuer: self.spec.issuers.iter().map(|(name, spec)| (name, issuer(spec, self.issuer_roots.get(name)))).collect(),
+            issuer: self.spec.issuers.iter().map(|(name, spec)| (name, issuer(spec, (self.issuer_roots.get(name), self.chain_roots.get(name))))).collect(),
             deploy: &self.target_tables,
             certificate: self.spec.certificates.iter().map(|(name, spec)| certificate(name, spec)).collect(),
         }
@@ -142,8 +143,9 @@ fn listed<'a>(names: impl Iterator<Item = &'a TargetName>) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-fn issuer<'a>(spec: &'a IssuerSpec, root: Option<&'a PathBuf>) -> Issuer<'a> {
-    Issuer { directory: &spec.directory, contact: &spec.contact, agree_tos: spec.agree_tos, root, profile: spec.profile.as_deref() }
+fn issuer<'a>(spec: &'a IssuerSpec, (root, chain_root): (Option<&'a PathBuf>, Option<&'a PathBuf>)) -> Issuer<'a> {
+    let profile = spec.profile.as_deref();
+    Issuer { directory: &spec.directory, contact: &spec.contact, agree_tos: spec.agree_tos, root, chain_root, profile }
 }
 
 fn certificate<'a>(name: &'a CertName, spec: &'a Specification) -> Certificate<'a> {
@@ -154,7 +156,7 @@ fn certificate<'a>(name: &'a CertName, spec: &'a Specification) -> Certificate<'
         challenge: spec.challenge.to_string(),
         nodes: &spec.nodes,
         deploy: &spec.deploy,
-        key: Key { kind: spec.key, policy: "shared", reuse: false },
+        key: Key { kind: spec.key, policy: spec.policy, reuse: spec.reuse },
         rollout: rollout(&spec.rollout),
     }
 }

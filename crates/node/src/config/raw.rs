@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use certfleet_core::names::{CertName, IssuerName, NodePattern, TargetName};
-use certfleet_core::spec::{KeyType, OnFailure, Role};
+use certfleet_core::spec::{KeyPolicy, KeyType, OnFailure, Role};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -122,6 +122,7 @@ pub(crate) struct Issuer {
     pub(crate) contact: Vec<At<String>>,
     pub(crate) agree_tos: Option<At<bool>>,
     pub(crate) root: Option<At<PathBuf>>,
+    pub(crate) chain_root: Option<At<PathBuf>>,
     pub(crate) profile: Option<At<String>>,
     pub(crate) eab: Option<At<Eab>>,
     pub(crate) limits: Option<At<IgnoredAny>>,
@@ -185,16 +186,8 @@ impl Certificate {
 pub(crate) struct Key {
     #[serde(rename = "type")]
     pub(crate) kind: Option<KeyType>,
-    pub(crate) policy: Option<At<KeyPolicy>>,
-    pub(crate) reuse: Option<At<bool>>,
-}
-
-/// Who has which key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum KeyPolicy {
-    Shared,
-    PerNode,
+    pub(crate) policy: Option<KeyPolicy>,
+    pub(crate) reuse: Option<bool>,
 }
 
 /// `rollout = { … }`.

@@ -41,6 +41,8 @@ pub struct Settings {
     pub spec: FleetSpec,
     /// Roots to trust instead of the system's, by issuer.
     pub issuer_roots: BTreeMap<IssuerName, PathBuf>,
+    /// Roots that the chains of an issuer's certificates must lead to.
+    pub chain_roots: BTreeMap<IssuerName, PathBuf>,
     /// The targets that this node has.
     pub targets: BTreeMap<TargetName, TargetConfig>,
     /// All targets, as their tables read with this node's overlays; for [`Self::print`].

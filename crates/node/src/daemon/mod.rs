@@ -7,6 +7,7 @@ mod listeners;
 mod parts;
 mod run;
 mod state;
+mod take;
 mod work;
 
 pub use parts::DaemonError;

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use certfleet_acme::{CertificateAuthority, Client};
+use arc_swap::ArcSwap;
+use certfleet_acme::{CertificateAuthority, Client, Roots};
 use certfleet_core::names::{IssuerName, TargetName};
+use certfleet_core::trust::Roster;
 use certfleet_deploy::Target;
 use certfleet_store::Store;
 
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::executor::Executor;
+use crate::keeper::Keeper;
 use crate::metrics::Metrics;
+use crate::trust::Pen;
 
 /// Why a daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -42,21 +46,57 @@ pub(super) fn lock_state(settings: &Settings) -> Result<std::fs::File, DaemonErr
 }
 
 /// What carries out this node's actions.
-pub(super) fn executor(
-    settings: &Settings,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-) -> Result<Executor, DaemonError> {
+pub(super) fn executor(settings: &Settings, kit: &Kit) -> Result<Executor, DaemonError> {
     Ok(Executor {
-        node: settings.node.clone(),
-        store,
+        pen: kit.pen.clone(),
+        roster: kit.roster.clone(),
+        keeper: kit.keeper.clone(),
+        store: kit.store.clone(),
         authorities: authorities(settings)?,
         targets: targets(settings)?,
-        state: settings.state.clone(),
-        clock,
-        metrics,
+        roots: roots(settings)?,
+        clock: kit.clock.clone(),
+        metrics: kit.metrics.clone(),
     })
+}
+
+/// What stays the same over a change of the configuration.
+pub(super) struct Kit {
+    pub pen: Pen,
+    pub roster: Arc<ArcSwap<Roster>>,
+    pub keeper: Keeper,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// The roots that chains must lead to: the configured ones; for a CA that the systems trust, the system's; else none is known.
+fn roots(settings: &Settings) -> Result<BTreeMap<IssuerName, Arc<Roots>>, DaemonError> {
+    let mut roots = BTreeMap::new();
+    for (name, issuer) in &settings.spec.issuers {
+        let of_issuer = match settings.chain_roots.get(name) {
+            Some(path) => {
+                let failed = |why: String| DaemonError::Setup(format!("issuer.{name}: chain_root {} cannot be used: {why}", path.display()));
+                let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
+                Roots::from_pem(&text).map_err(|e| failed(e.to_string()))?.of(&path.display().to_string())
+            }
+            None if is_publicly_trusted(&issuer.directory) => Roots::system().unwrap_or_else(|error| {
+                tracing::warn!(event = "no-roots", issuer = %name, error = %error, "chains are checked without a root");
+                Roots::none()
+            }),
+            None => Roots::none(),
+        };
+        roots.insert(name.clone(), Arc::new(of_issuer));
+    }
+    Ok(roots)
+}
+
+/// CAs whose roots the systems have, by the host of their production directory.
+const PUBLIC_HOSTS: [&str; 4] = ["acme-v02.api.letsencrypt.org", "acme.zerossl.com", "dv.acme-v02.api.pki.goog", "acme.ssl.com"];
+
+fn is_publicly_trusted(directory: &str) -> bool {
+    let uri: Option<http::Uri> = directory.parse().ok();
+    uri.as_ref().and_then(http::Uri::host).is_some_and(|host| PUBLIC_HOSTS.contains(&host))
 }
 
 fn authorities(settings: &Settings) -> Result<BTreeMap<IssuerName, Arc<dyn CertificateAuthority>>, DaemonError> {

@@ -34,7 +34,7 @@ pub async fn run(
     let mut daemon = Daemon::new(settings, identity)?;
     daemon.listeners.follow(&daemon.settings, &daemon.shared).await;
     let (seen_tx, mut seen) = mpsc::channel(QUEUE);
-    let observer = tokio::spawn(observe(daemon.store.clone(), seen_tx, daemon.look_again.clone()));
+    let observer = tokio::spawn(observe(daemon.store.clone(), daemon.node(), seen_tx, daemon.look_again.clone()));
     let mut ready = Some(ready);
     let mut stop_at: Option<Instant> = None;
     loop {

@@ -53,8 +53,8 @@ impl Shared {
 
     /// Puts what is known into the table that the listeners read.
     pub fn publish_answers(&self, known: &KnownAnswers, settings: &AnswerSettings) {
-        let answers =
-            Answers::new(known.names.iter().cloned(), known.thumbprint.clone(), settings.thumbprints.iter().cloned(), settings.redirect);
+        let by_name = settings.thumbprints.iter().chain(&known.by_name).cloned();
+        let answers = Answers::new(known.names.iter().cloned(), known.thumbprint.clone(), by_name, settings.redirect);
         self.answers.store(Arc::new(answers));
     }
 

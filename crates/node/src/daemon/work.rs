@@ -4,24 +4,28 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use certfleet_core::decide::{Subject, decide};
 use certfleet_core::key::Key;
+use certfleet_core::names::NodeName;
 use certfleet_core::view::{Me, StoreState, View};
 use certfleet_store::Store;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::listeners::Listeners;
-use super::parts::{DaemonError, executor};
+use super::parts::{DaemonError, Kit, executor};
 use super::state::Shared;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::executor::{Executed, Executor, Found};
+use crate::keeper::Keeper;
 use crate::identity::{Identity, random_incarnation};
 use crate::late_store::LateStore;
 use crate::memory::{self, KnownAnswers};
 use crate::metrics::Metrics;
 use crate::observe::Seen;
+use crate::trust::Pen;
 
 /// How many messages may wait for the loop.
 pub(super) const QUEUE: usize = 256;
@@ -31,6 +35,7 @@ pub(super) struct Daemon {
     pub settings: Settings,
     pub shared: Arc<Shared>,
     pub store: Arc<dyn Store>,
+    kit: Kit,
     executor: Arc<Executor>,
     clock: Arc<dyn Clock>,
     seed: u64,
@@ -52,6 +57,7 @@ impl Daemon {
             incarnation: random_incarnation()?,
             identity: identity.identity.clone(),
             fleet: identity.fleet.clone(),
+            verifying_keys: identity.verifying_keys.clone(),
             configured: settings.roles.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
         };
@@ -60,18 +66,25 @@ impl Daemon {
         let mut view = View::new(me, settings.spec.clone());
         let kept = memory::load(&settings.state)?;
         view.local.memory.clone_from(&kept);
+        let keeper = Keeper::new(&settings.state);
+        for (key, envelope) in keeper.all("") {
+            view.recall(&key, &envelope, clock.now().mono);
+        }
         let mut known = KnownAnswers::load(&settings.state)?.unwrap_or_default();
         known.names.extend(view.managed_names());
-        let store: Arc<dyn Store> = Arc::new(LateStore::new(&settings.store, identity.fleet));
+        let store: Arc<dyn Store> = Arc::new(LateStore::new(&settings.store, identity.fleet.clone()));
+        let roster = Arc::new(ArcSwap::from_pointee(view.roster.clone()));
         let shared = Arc::new(Shared::new(view, known.clone(), metrics.clone(), clock.clone()));
         shared.publish_answers(&known, &settings.answer);
-        let executor = Arc::new(executor(&settings, store.clone(), clock.clone(), metrics)?);
+        let kit = Kit { pen: Pen::new(&identity), roster, keeper, store: store.clone(), clock: clock.clone(), metrics };
+        let executor = Arc::new(executor(&settings, &kit)?);
         let (done, finished) = mpsc::channel(QUEUE);
         let look_again = Arc::new(Notify::new());
         Ok(Self {
             settings,
             shared,
             store,
+            kit,
             executor,
             clock,
             seed,
@@ -133,17 +146,17 @@ impl Daemon {
                 return;
             }
             Seen::Everything(found, unreadable) => {
-                let there: BTreeSet<&Key> = found.iter().map(|(key, _)| key).collect();
+                let there: BTreeSet<&Key> = found.iter().map(|(key, _)| key).chain(unreadable.iter().map(|value| &value.key)).collect();
                 let gone: Vec<Key> = seen.view.known_keys().into_iter().filter(|key| !there.contains(key)).collect();
-                gone.iter().for_each(|key| seen.view.apply(key, None, now.mono));
+                for key in gone {
+                    seen.view.apply(&key, None, now.mono);
+                }
                 self.answers_stale = true;
-                apply(&mut seen.view, &found, now.mono);
-                unreadable.into_iter().for_each(|(key, why)| seen.view.refuse(&key, why));
+                self.kit.take_in(&mut seen.view, &found, unreadable, now.mono);
             }
             Seen::Some(found, unreadable) => {
                 self.answers_stale |= bears_on_answers(&found);
-                apply(&mut seen.view, &found, now.mono);
-                unreadable.into_iter().for_each(|(key, why)| seen.view.refuse(&key, why));
+                self.kit.take_in(&mut seen.view, &found, unreadable, now.mono);
             }
         }
         seen.view.local.store = StoreState::Ready;
@@ -153,7 +166,7 @@ impl Daemon {
         let now = self.clock.now();
         let mut seen = self.shared.lock();
         self.answers_stale |= bears_on_answers(&executed.found);
-        apply(&mut seen.view, &executed.found, now.mono);
+        self.kit.take_in(&mut seen.view, &executed.found, Vec::new(), now.mono);
         seen.view.absorb(&executed.subject, executed.outcome, now);
         if let Some(why) = executed.store_away {
             seen.view.local.store = StoreState::Away(why);
@@ -193,6 +206,11 @@ impl Daemon {
         }
     }
 
+    /// This node's name.
+    pub fn node(&self) -> NodeName {
+        self.kit.pen.node().clone()
+    }
+
     /// Every target has a file: the web servers can start.
     pub fn is_ready(&self) -> bool {
         let seen = self.shared.lock();
@@ -229,7 +247,7 @@ impl Daemon {
             );
             return;
         }
-        match executor(&settings, self.store.clone(), self.clock.clone(), self.shared.metrics.clone()) {
+        match executor(&settings, &self.kit) {
             Err(error) => tracing::error!(event = "reload-refused", error = %error, "the old configuration is kept"),
             Ok(executor) => {
                 self.executor = Arc::new(executor);
@@ -237,7 +255,7 @@ impl Daemon {
                 self.answers_stale = true;
                 let known = {
                     let mut seen = self.shared.lock();
-                    seen.view.spec = self.settings.spec.clone();
+                    seen.view.follow(self.settings.spec.clone());
                     seen.view.me.configured = self.settings.roles.clone();
                     seen.known.clone()
                 };
@@ -261,10 +279,4 @@ fn fixed_difference(old: &Settings, new: &Settings) -> Option<&'static str> {
 /// Whether what is answered may have changed; looking costs all certificates, so it is done only then.
 fn bears_on_answers(found: &[Found]) -> bool {
     found.iter().any(|(key, _)| key.is_under("certs") || key.is_under("accounts"))
-}
-
-fn apply(view: &mut View, found: &[Found], now: certfleet_core::time::Mono) {
-    for (key, stored) in found {
-        view.apply(key, stored.as_ref().map(|stored| (&stored.envelope, &stored.revision)), now);
-    }
 }

@@ -1,79 +1,23 @@
-//! Actions that make keys and talk to a CA.
+//! Actions that talk to a CA about an attempt.
 
 use std::sync::Arc;
 
-use certfleet_acme::{AccountKey, AccountRef, CertificateAuthority, make_key_and_csr};
+use certfleet_acme::{AccountRef, CertificateAuthority};
 use certfleet_core::ca::CaError;
 use certfleet_core::decide::Call;
 use certfleet_core::envelope::Expect;
 use certfleet_core::key::RecordKey;
-use certfleet_core::names::{CertName, Generation, Identifier, IssuerName};
-use certfleet_core::records::{AccountKeyRecord, AccountRecord, PrivateKeyRecord, VersionRecord};
-use certfleet_core::spec::KeyType;
-use certfleet_core::view::{CaReply, MadeKey, Outcome};
+use certfleet_core::names::{CertName, Generation, IssuerName};
+use certfleet_core::records::VersionRecord;
+use certfleet_core::view::{CaReply, Outcome};
 use certfleet_core::x509::Leaf;
 
 use super::{ActionError, Done, Executor, Found};
-use crate::{crash, trust};
+use crate::crash;
 
 impl Executor {
-    fn authority(&self, issuer: &IssuerName) -> Result<&Arc<dyn CertificateAuthority>, ActionError> {
+    pub(super) fn authority(&self, issuer: &IssuerName) -> Result<&Arc<dyn CertificateAuthority>, ActionError> {
         self.authorities.get(issuer).ok_or_else(|| ActionError::Other(format!("issuer {issuer} is not in this node's configuration")))
-    }
-
-    /// The account key of the fleet.
-    async fn account_key(&self) -> Result<AccountKey, ActionError> {
-        let (_, stored) = self.read(&RecordKey::AccountKey.key()).await?;
-        let stored = stored.ok_or_else(|| ActionError::Other("the fleet has no account key yet".into()))?;
-        let record: AccountKeyRecord = stored.envelope.record().map_err(|e| ActionError::Other(format!("accounts/@key: {e}")))?;
-        let secret = trust::open(&record.key);
-        let pem = secret.expose_text().ok_or_else(|| ActionError::Other("accounts/@key: the key is not PEM".into()))?;
-        AccountKey::from_pem(pem).map_err(|e| ActionError::Other(format!("accounts/@key: {e}")))
-    }
-
-    async fn account(&self, issuer: &IssuerName) -> Result<AccountRef, ActionError> {
-        let (_, stored) = self.read(&RecordKey::Account(issuer.clone()).key()).await?;
-        let stored = stored.ok_or_else(|| ActionError::Other(format!("the fleet has no account at issuer {issuer} yet")))?;
-        let record: AccountRecord = stored.envelope.record().map_err(|e| ActionError::Other(format!("accounts/{issuer}: {e}")))?;
-        Ok(AccountRef { url: record.url, key: self.account_key().await? })
-    }
-
-    pub(super) async fn create_account_key(&self) -> Done {
-        let key = AccountKey::generate().map_err(|e| ActionError::Other(e.to_string()))?;
-        let record = AccountKeyRecord {
-            thumbprint: key.thumbprint(),
-            created_at: self.clock.now().wall,
-            key: trust::seal(&key.to_pem()),
-            extra: Default::default(),
-        };
-        crash::point("before-store", "account-key");
-        let (found, done) = self.put(&RecordKey::AccountKey, &record, &Expect::Absent).await?;
-        crash::point("after-store", "account-key");
-        if done {
-            tracing::info!(event = "account-key-made", thumbprint = %record.thumbprint);
-        }
-        Ok((vec![found], Outcome::Done))
-    }
-
-    pub(super) async fn register(&self, issuer: IssuerName, contact: Vec<String>, mut account: AccountRecord, expect: Expect) -> Done {
-        let (authority, key) = (self.authority(&issuer)?, self.account_key().await?);
-        crash::point("before-ca", "register");
-        let registered = authority.register(&key, &contact, true).await;
-        crash::point("after-ca", "register");
-        let url = match registered {
-            Ok(url) => url,
-            Err(error) => {
-                tracing::warn!(event = "account-not-registered", issuer = %issuer, error = %error);
-                return Ok((Vec::new(), Outcome::Registered(issuer, Err(error))));
-            }
-        };
-        account.url = url;
-        account.registered_at = self.clock.now().wall;
-        let (found, done) = self.put(&RecordKey::Account(issuer.clone()), &account, &expect).await?;
-        if done {
-            tracing::info!(event = "account-registered", issuer = %issuer, account = %account.url);
-        }
-        Ok((vec![found], Outcome::Registered(issuer, Ok(()))))
     }
 
     pub(super) async fn check_clock(&self, issuer: IssuerName) -> Done {
@@ -86,28 +30,8 @@ impl Executor {
         Ok((Vec::new(), Outcome::ClockChecked(issuer, ahead)))
     }
 
-    /// The key is stored before any CSR names it.
-    pub(super) async fn make_key(&self, cert: CertName, number: Generation, kind: KeyType, names: Vec<Identifier>) -> Done {
-        let made = tokio::task::spawn_blocking(move || make_key_and_csr(kind, &names)).await;
-        let made = made.map_err(|e| ActionError::Other(e.to_string()))?.map_err(|e| ActionError::Other(format!("{cert}: {e}")))?;
-        let record = PrivateKeyRecord {
-            cert: cert.clone(),
-            spki: made.spki.clone(),
-            created_at: self.clock.now().wall,
-            key: trust::seal(&made.key_pem),
-            extra: Default::default(),
-        };
-        crash::point("before-store", "key");
-        let (_, done) = self.put(&RecordKey::PrivateKey(made.spki.clone()), &record, &Expect::Absent).await?;
-        crash::point("after-store", "key");
-        if !done {
-            return Err(ActionError::Other(format!("{cert}: a fresh key's hash is in the store already")));
-        }
-        Ok((Vec::new(), Outcome::KeyMade(cert, number, MadeKey { key: made.spki, csr: made.csr_der })))
-    }
-
     pub(super) async fn call(&self, cert: CertName, number: Generation, issuer: IssuerName, call: Call) -> Done {
-        let (authority, account) = (self.authority(&issuer)?, self.account(&issuer).await?);
+        let (authority, account) = (self.authority(&issuer)?, self.account(&issuer)?);
         let name = call.name();
         crash::point("before-ca", name);
         let reply = ask(authority.as_ref(), &account, call).await;
@@ -124,8 +48,14 @@ impl Executor {
     pub(super) async fn store_version(&self, cert: CertName, version: VersionRecord) -> Done {
         let number = version.generation;
         crash::point("before-store", "version");
-        let (found, _) = self.put(&RecordKey::Version(cert.clone(), number), &version, &Expect::Absent).await?;
+        let key = RecordKey::Version(cert.clone(), number);
+        let (mut found, done) = self.put(&key, &version, &Expect::Absent).await?;
         crash::point("after-store", "version");
+        if !done && self.is_distrusted(&key, &found) {
+            // Somebody without the right put something there; the record will vouch for ours.
+            let expect = found.1.as_ref().map_or(Expect::Absent, |stored| Expect::Revision(stored.revision.clone()));
+            found = self.put(&key, &version, &expect).await?.0;
+        }
         let hash = stored_version(&found, &version)?;
         Ok((Vec::new(), Outcome::VersionStored(cert, number, hash)))
     }

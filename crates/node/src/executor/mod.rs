@@ -3,25 +3,29 @@
 //! Always holds: what an action wrote or read comes back as store values to be applied to the view before its outcome is absorbed, so the
 //! next decision sees both. Around every compare-and-swap and CA call stands a named crash point.
 
+pub(crate) mod account;
 mod issue;
+mod keys;
 mod records;
 mod targets;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use certfleet_acme::CertificateAuthority;
+use arc_swap::ArcSwap;
+use certfleet_acme::{CertificateAuthority, Roots};
 use certfleet_core::decide::{Action, Subject};
 use certfleet_core::key::Key;
-use certfleet_core::names::{IssuerName, NodeName, TargetName};
+use certfleet_core::names::{IssuerName, SpkiHash, TargetName};
+use certfleet_core::trust::Roster;
 use certfleet_core::view::Outcome;
 use certfleet_deploy::Target;
 use certfleet_store::{Store, StoreError, Stored};
 
 use crate::clock::Clock;
+use crate::keeper::Keeper;
 use crate::metrics::Metrics;
-use crate::trust::WrapError;
+use crate::trust::{Pen, WrapError};
 
 /// What was found under a key.
 pub type Found = (Key, Option<Stored>);
@@ -42,16 +46,20 @@ pub struct Executed {
 /// Carries out actions. What it may touch is all here; it knows of no view and no configuration.
 #[derive(Debug)]
 pub struct Executor {
-    /// This node's name: the writer of its records.
-    pub node: NodeName,
+    /// Signs and seals in this node's name.
+    pub pen: Pen,
+    /// Whose word counts now.
+    pub roster: Arc<ArcSwap<Roster>>,
+    /// What this node took for good last, and the secrets sealed for it.
+    pub keeper: Keeper,
     /// The store.
     pub store: Arc<dyn Store>,
     /// The CAs, by issuer.
     pub authorities: BTreeMap<IssuerName, Arc<dyn CertificateAuthority>>,
     /// This node's targets.
     pub targets: BTreeMap<TargetName, Arc<dyn Target>>,
-    /// The state directory, for old generations.
-    pub state: PathBuf,
+    /// The roots that each issuer's chains must lead to.
+    pub roots: BTreeMap<IssuerName, Arc<Roots>>,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
@@ -67,6 +75,9 @@ pub enum ActionError {
     /// A record could not be wrapped.
     #[error(transparent)]
     Wrap(#[from] WrapError),
+    /// A secret that this node is meant to read cannot be opened.
+    #[error("{1}")]
+    Lacks(SpkiHash, String),
     /// Anything else; the text says what.
     #[error("{0}")]
     Other(String),
@@ -85,7 +96,11 @@ impl Executor {
                     _ => None,
                 };
                 tracing::warn!(event = "action-failed", subject = ?subject, error = %error);
-                Executed { subject, found: Vec::new(), outcome: Outcome::Failed(error.to_string()), store_away }
+                let outcome = match error {
+                    ActionError::Lacks(key, why) => Outcome::Lacks(key, why),
+                    other => Outcome::Failed(other.to_string()),
+                };
+                Executed { subject, found: Vec::new(), outcome, store_away }
             }
         }
     }
@@ -93,11 +108,18 @@ impl Executor {
     async fn dispatch(&self, action: Action) -> Done {
         match action {
             Action::Beat(presence, expect) => self.beat(presence, expect).await,
-            Action::CreateAccountKey => self.create_account_key().await,
+            Action::CreateAccountKey(readers, removals, expect) => self.create_account_key(readers, removals, expect).await,
+            Action::PrepareAccountKey(readers, removals, expect) => self.prepare_account_key(readers, removals, expect).await,
+            Action::RollAccount(issuer, account, expect) => self.roll_account(issuer, account, expect).await,
             Action::Register(issuer, contact, account, expect) => self.register(issuer, contact, account, expect).await,
             Action::CheckClock(issuer) => self.check_clock(issuer).await,
             Action::Reread(_, keys) => Ok((self.read_all(&keys).await?, Outcome::Done)),
-            Action::MakeKey(cert, number, kind, names) => self.make_key(cert, number, kind, names).await,
+            Action::MakeKey(cert, number, wanted) => self.make_key(cert, number, *wanted).await,
+            Action::Request(cert, wanted, expect) => self.request(cert, *wanted, expect).await,
+            Action::Wrap(wanted) => self.wrap(*wanted).await,
+            Action::Record(record, value, expect) => self.write_record(record, *value, expect).await,
+            Action::PutBack(key, envelope, expect) => self.put_back(key, *envelope, expect).await,
+            Action::LetIn(node, asking) => self.let_in(node, asking).await,
             Action::Write(cert, expect, record, event) => self.write_certificate(cert, expect, *record, event).await,
             Action::Call(cert, number, issuer, call) => self.call(cert, number, issuer, call).await,
             Action::StoreVersion(cert, version) => self.store_version(cert, *version).await,

@@ -3,21 +3,25 @@
 use std::time::Instant;
 
 use certfleet_core::decide::Event;
-use certfleet_core::envelope::Expect;
+use certfleet_core::envelope::{Envelope, Expect, Revision};
 use certfleet_core::key::{Key, RecordKey};
-use certfleet_core::names::{CertName, TargetName};
+use certfleet_core::names::{CertName, NodeName, TargetName};
 use certfleet_core::records::{AttemptEnd, CertRecord, Presence, Report, VersionRecord};
 use certfleet_core::view::{Blob, Outcome};
-use certfleet_store::{Settled, Stored, delete_settled, put_settled};
+use certfleet_store::{Settled, StoreError, Stored, delete_settled, put_settled};
 use serde::Serialize;
 
 use super::{ActionError, Done, Executor, Found};
-use crate::{crash, trust};
+use crate::crash;
 
 impl Executor {
-    /// One compare-and-swap; a refused one is read again. Whether it took place is in the second part.
+    /// One compare-and-swap in this node's name; a refused one is read again. Whether it took place is in the second part.
     pub(super) async fn put<T: Serialize>(&self, key: &RecordKey, record: &T, expect: &Expect) -> Result<(Found, bool), ActionError> {
-        let (key, envelope) = (key.key(), trust::wrap(&self.node, record)?);
+        let envelope = self.pen.write(key, record, expect)?;
+        self.put_envelope(key.key(), envelope, expect).await
+    }
+
+    pub(super) async fn put_envelope(&self, key: Key, envelope: Envelope, expect: &Expect) -> Result<(Found, bool), ActionError> {
         let start = Instant::now();
         let settled = put_settled(self.store.as_ref(), &key, &envelope, expect).await;
         self.metrics.store_call("put", start.elapsed());
@@ -34,6 +38,56 @@ impl Executor {
         Ok((key.clone(), stored?))
     }
 
+    /// What stands under a key, if it counts there.
+    pub(super) async fn read_trusted(&self, key: &RecordKey) -> Result<Option<Envelope>, ActionError> {
+        let (_, stored) = match self.read(&key.key()).await {
+            Err(ActionError::Store(StoreError::Corrupt { why, .. })) => return Err(ActionError::Other(format!("{key}: {why}"))),
+            read => read?,
+        };
+        let Some(Stored { envelope, .. }) = stored else { return Ok(None) };
+        let checked = self.roster.load().check(key, &envelope);
+        checked.map(|()| Some(envelope)).map_err(|why| ActionError::Other(format!("{key}: {why}")))
+    }
+
+    pub(super) fn is_distrusted(&self, key: &RecordKey, (_, stored): &Found) -> bool {
+        stored.as_ref().is_none_or(|stored| self.roster.load().check(key, &stored.envelope).is_err())
+    }
+
+    /// What must stand under a key for whatever stands there now to be written over.
+    pub(super) async fn base(&self, key: &RecordKey) -> Result<Expect, ActionError> {
+        match self.read(&key.key()).await {
+            Ok((_, stored)) => Ok(stored.map_or(Expect::Absent, |stored| Expect::Revision(stored.revision))),
+            Err(ActionError::Store(StoreError::Corrupt { revision, .. })) => Ok(Expect::Revision(revision)),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn write_record(&self, record: RecordKey, value: serde_json::Value, expect: Expect) -> Done {
+        crash::point("before-record", record.kind());
+        let (found, done) = self.put(&record, &value, &expect).await?;
+        crash::point("after-record", record.kind());
+        if done {
+            tracing::info!(event = "recorded", key = %record);
+        }
+        Ok((vec![found], Outcome::Done))
+    }
+
+    pub(super) async fn put_back(&self, key: Key, envelope: Envelope, expect: Expect) -> Done {
+        let (found, done) = self.put_envelope(key.clone(), envelope, &expect).await?;
+        if done {
+            tracing::warn!(event = "put-back", key = %key, "what stood there did not count");
+        }
+        Ok((vec![found], Outcome::Done))
+    }
+
+    /// A member's asking is over.
+    pub(super) async fn let_in(&self, node: NodeName, asking: Revision) -> Done {
+        let key = RecordKey::Joining(node.clone()).key();
+        delete_settled(self.store.as_ref(), &key, &asking).await?;
+        tracing::info!(event = "let-in", node = %node);
+        Ok((vec![self.read(&key).await?], Outcome::Done))
+    }
+
     pub(super) async fn read_all(&self, keys: &[Key]) -> Result<Vec<Found>, ActionError> {
         let mut found = Vec::with_capacity(keys.len());
         for key in keys {
@@ -43,12 +97,12 @@ impl Executor {
     }
 
     pub(super) async fn beat(&self, presence: Presence, expect: Expect) -> Done {
-        let (found, done) = self.put(&RecordKey::Presence(self.node.clone()), &presence, &expect).await?;
+        let (found, done) = self.put(&RecordKey::Presence(self.pen.node().clone()), &presence, &expect).await?;
         Ok((vec![found], if done { Outcome::Beaten(presence) } else { Outcome::Done }))
     }
 
     pub(super) async fn report(&self, cert: CertName, target: TargetName, report: Report, expect: Expect) -> Done {
-        let key = RecordKey::Report(cert, self.node.clone(), target);
+        let key = RecordKey::Report(cert, self.pen.node().clone(), target);
         let (found, _) = self.put(&key, &report, &expect).await?;
         Ok((vec![found], Outcome::Done))
     }

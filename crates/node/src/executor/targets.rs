@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use certfleet_acme::{Roots, verify_chain};
 use certfleet_core::key::RecordKey;
 use certfleet_core::names::{CertName, Identifier, TargetName};
-use certfleet_core::records::{Placed, PrivateKeyRecord, TargetState, VersionRecord};
+use certfleet_core::records::{Placed, TargetState, VersionRecord};
+use certfleet_core::secret::Secret;
 use certfleet_core::view::{InstallResult, Outcome};
 use certfleet_deploy::{Material, State, Target};
 
 use super::{ActionError, Done, Executor};
-use crate::memory::{self, KeptGeneration};
-use crate::{crash, trust};
+use crate::crash;
 
 impl Executor {
     fn target(&self, name: &TargetName) -> Result<&Arc<dyn Target>, ActionError> {
@@ -18,7 +19,7 @@ impl Executor {
     }
 
     pub(super) async fn stand_in(&self, cert: CertName, target: TargetName, names: Vec<Identifier>) -> Done {
-        let wrote = self.target(&target)?.stand_in(&cert, &self.node, &names).await;
+        let wrote = self.target(&target)?.stand_in(&cert, self.pen.node(), &names).await;
         let wrote = wrote.map_err(|e| ActionError::Other(format!("deploy.{target}, {cert}: {e}")))?;
         if wrote {
             tracing::info!(event = "stand-in", cert = %cert, target = %target, "a self-signed certificate until the first real one is there");
@@ -36,7 +37,8 @@ impl Executor {
                     materials.push(material);
                     wanted.push(placed);
                 }
-                Err(ActionError::Other(why)) => results.push(refused(cert, placed, why)),
+                Err(ActionError::Other(why)) => results.push(refused(cert, placed, why, false)),
+                Err(ActionError::Lacks(_, why)) => results.push(refused(cert, placed, why, true)),
                 Err(error) => return Err(error),
             }
         }
@@ -49,6 +51,7 @@ impl Executor {
                 state: state(outcome.state),
                 cert: outcome.cert,
                 reason: outcome.reason,
+                lacks_key: false,
                 placed,
             });
         }
@@ -69,62 +72,56 @@ impl Executor {
         self.metrics.installed(target, result.state);
     }
 
-    /// The chain and key of a placement: from the state directory if they were here before, else from the store; checked either way.
+    /// The chain and key of a placement, checked: from the cache if they were here before, else from the store.
     async fn material(&self, cert: &CertName, placed: &Placed) -> Result<Material, ActionError> {
-        let generation = placed.placement.generation;
-        let kept = memory::load_generation(&self.state, cert, generation).map_err(|e| ActionError::Other(e.to_string()))?;
-        if let Some(material) = kept.and_then(|kept| self.checked(cert, placed, kept.chain, kept.key).ok()) {
-            return Ok(material);
-        }
-        let (chain, key) = self.fetch(cert, placed).await?;
-        let material = self.checked(cert, placed, chain.clone(), key.clone())?;
-        let kept = KeptGeneration { chain, key };
-        memory::keep_generation(&self.state, cert, generation, &kept).map_err(|e| ActionError::Other(e.to_string()))?;
+        let version = self.version(cert, placed).await?;
+        let key = self.private_key(cert, &placed.key).await?;
+        let material = self.checked(cert, placed, version.chain, key)?;
+        self.keeper.tidy(cert, placed.placement.generation);
         Ok(material)
     }
 
-    async fn fetch(&self, cert: &CertName, placed: &Placed) -> Result<(String, certfleet_core::secret::Secret), ActionError> {
-        let version_key = RecordKey::Version(cert.clone(), placed.placement.generation);
-        let (_, stored) = self.read(&version_key.key()).await?;
-        let stored = stored.ok_or_else(|| ActionError::Other(format!("{version_key} is not in the store")))?;
-        if stored.envelope.body_hash() != placed.version {
-            return Err(ActionError::Other(format!("{version_key} is not what the certificate's record vouches for")));
-        }
-        let version: VersionRecord = stored.envelope.record().map_err(|e| ActionError::Other(format!("{version_key}: {e}")))?;
-        let private_key = RecordKey::PrivateKey(placed.key.clone());
-        let (_, stored) = self.read(&private_key.key()).await?;
-        let stored = stored.ok_or_else(|| ActionError::Other(format!("{private_key} is not in the store")))?;
-        let record: PrivateKeyRecord = stored.envelope.record().map_err(|e| ActionError::Other(format!("{private_key}: {e}")))?;
-        Ok((version.chain, trust::open(&record.key)))
+    /// The version that the certificate's signed record vouches for, by its hash.
+    async fn version(&self, cert: &CertName, placed: &Placed) -> Result<VersionRecord, ActionError> {
+        let key = RecordKey::Version(cert.clone(), placed.placement.generation);
+        let kept = self.keeper.get(&key.key()).filter(|kept| kept.body_hash() == placed.version);
+        let envelope = match kept {
+            Some(envelope) => envelope,
+            None => {
+                let (_, stored) = self.read(&key.key()).await?;
+                let stored = stored.ok_or_else(|| ActionError::Other(format!("{key} is not in the store")))?;
+                if stored.envelope.body_hash() != placed.version {
+                    return Err(ActionError::Other(format!("{key} is not what the certificate's record vouches for")));
+                }
+                self.keep(&key, &stored.envelope)?;
+                stored.envelope
+            }
+        };
+        envelope.record().map_err(|e| ActionError::Other(format!("{key}: {e}")))
     }
 
-    /// Nothing is installed whose leaf, key, names or validity are not what the record says.
-    fn checked(
-        &self,
-        cert: &CertName,
-        placed: &Placed,
-        chain: String,
-        key: certfleet_core::secret::Secret,
-    ) -> Result<Material, ActionError> {
+    /// Nothing is installed whose leaf, chain, key, names or validity are not what they should be.
+    fn checked(&self, cert: &CertName, placed: &Placed, chain: String, key: Secret) -> Result<Material, ActionError> {
         let refuse = |why: String| ActionError::Other(format!("{cert} generation {}: {why}", placed.placement.generation));
+        let now = self.clock.now().wall;
+        let roots = self.roots.get(&placed.issuer).cloned().unwrap_or_else(|| Arc::new(Roots::none()));
+        let generation = placed.placement.generation;
         let material =
-            Material::new(cert.clone(), self.node.clone(), placed.placement.generation, chain, key).map_err(|e| refuse(e.to_string()))?;
-        if material.leaf.fingerprint != placed.fingerprint {
-            return Err(refuse("the chain is not the one that was placed".into()));
-        }
+            Material::new(cert.clone(), self.pen.node().clone(), generation, chain.clone(), key).map_err(|e| refuse(e.to_string()))?;
         let key_hash = certfleet_acme::spki_of_key(&material.key_pem).map_err(|e| refuse(e.to_string()))?;
-        if key_hash != material.leaf.key {
-            return Err(refuse("the private key is not the certificate's".into()));
+        let names = |names: &[Identifier]| names.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+        match () {
+            () if material.leaf.fingerprint != placed.fingerprint => Err(refuse("the chain is not the one that was placed".into())),
+            () if key_hash != material.leaf.key => Err(refuse("the private key is not the certificate's".into())),
+            () if names(&material.leaf.names) != names(&placed.names) => Err(refuse("its names are not those that were placed".into())),
+            () if material.leaf.not_after <= now => Err(refuse(format!("it expired at {}", material.leaf.not_after))),
+            () => verify_chain(&chain, &roots, now).map(|()| material).map_err(|e| refuse(e.to_string())),
         }
-        if material.leaf.not_after <= self.clock.now().wall {
-            return Err(refuse(format!("it expired at {}", material.leaf.not_after)));
-        }
-        Ok(material)
     }
 }
 
-fn refused(cert: CertName, placed: Placed, why: String) -> InstallResult {
-    InstallResult { cert, placed, state: TargetState::Failed, reason: Some(why), settled: false }
+fn refused(cert: CertName, placed: Placed, why: String, lacks_key: bool) -> InstallResult {
+    InstallResult { cert, placed, state: TargetState::Failed, reason: Some(why), settled: false, lacks_key }
 }
 
 fn state(state: State) -> TargetState {

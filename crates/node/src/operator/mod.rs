@@ -4,24 +4,29 @@
 mod account;
 mod certificates;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use certfleet_core::decide::Plan;
 use certfleet_core::names::NodeName;
+use certfleet_core::spec::Role;
 use certfleet_core::time::{Mono, Now, Timestamp};
+use certfleet_core::trust::SigningKey;
 use certfleet_core::view::{LIVE_SECONDS, Me, StoreState, View};
 use certfleet_store::Store;
 
 use crate::config::{self, Settings};
 use crate::identity::{Identity, host_name};
+use crate::keeper::Keeper;
 use crate::membership::{MembershipError, our_fleet};
+use crate::observe::PREFIXES;
 use crate::refusal::Refusal;
 use crate::status::{Status, status};
 use crate::trust;
 
-pub use account::{account_export, account_import, account_show};
+pub use account::{account_export, account_import, account_rotate, account_show};
 pub use certificates::{history, renew, rollout_back, rollout_resume};
 
 /// Names the node where the host's name does not.
@@ -125,6 +130,35 @@ impl Machine {
         Ok((store, identity))
     }
 
+    /// The fleet key: from `file`, else from the state directory.
+    pub fn fleet_key(&self, file: Option<&Path>) -> Result<SigningKey, OperatorError> {
+        Ok(crate::fleet_key::find(&self.settings.state, file)?)
+    }
+
+    /// All that the store says, as far as it counts; this node must be a member.
+    pub async fn standing(&self) -> Result<(Arc<dyn Store>, Identity, View), OperatorError> {
+        let (store, identity) = self.fleet_store().await?;
+        let view = view_of(store.as_ref(), &self.settings, &identity, Timestamp::now()).await?;
+        Ok((store, identity, view))
+    }
+
+    /// As [`Self::standing`], for what only an `issue` node may write.
+    pub async fn issuing(&self) -> Result<(Arc<dyn Store>, Identity, View), OperatorError> {
+        let (store, identity, view) = self.standing().await?;
+        if let Err(why) = view.membership() {
+            return refused(why, "`certfleet node ls` says who is in");
+        }
+        let may = view.nodes.get(&identity.node).is_some_and(|record| record.granted.contains(&Role::Issue));
+        if !may {
+            let others: Vec<String> = view.roster.with_role(Role::Issue).map(|(node, _)| node.to_string()).collect();
+            return refused(
+                format!("node {} was not granted the role issue, and the others would not believe it", identity.node),
+                format!("give the command on one of {}", others.join(", ")),
+            );
+        }
+        Ok((store, identity, view))
+    }
+
     /// Where the daemon's admin socket is, if it is one.
     pub fn admin_socket(&self) -> PathBuf {
         let listen = &self.settings.admin.listen;
@@ -165,7 +199,7 @@ impl Machine {
     async fn status_from_store(&self) -> Result<Status, OperatorError> {
         let (store, identity) = self.fleet_store().await?;
         let now = Now { wall: Timestamp::now(), mono: LATE };
-        let view = view_from_store(store.as_ref(), &self.settings, &identity, now).await?;
+        let view = view_of(store.as_ref(), &self.settings, &identity, now.wall).await?;
         // Nobody carries out a plan here, so there is none to tell of.
         Ok(status(&view, &Plan::default(), store.kind(), now))
     }
@@ -182,24 +216,38 @@ fn usual_name() -> Result<Option<NodeName>, OperatorError> {
 }
 
 /// A view as a daemon would have it, but for who is alive: that is judged by the time stamps in the presences.
-pub async fn view_from_store(store: &dyn Store, settings: &Settings, identity: &Identity, now: Now) -> Result<View, OperatorError> {
+pub async fn view_of(store: &dyn Store, settings: &Settings, identity: &Identity, wall: Timestamp) -> Result<View, MembershipError> {
     let me = Me {
         node: identity.node.clone(),
         incarnation: "command".parse().expect("letters are a name"),
         identity: identity.identity.clone(),
         fleet: identity.fleet.clone(),
+        verifying_keys: identity.verifying_keys.clone(),
         configured: settings.roles.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
     };
     let mut view = View::new(me, settings.spec.clone());
     view.local.memory = crate::memory::load(&settings.state)?;
-    for prefix in ["fleet", "nodes", "presence", "accounts", "certs", "reports"] {
+    for (key, envelope) in Keeper::new(&settings.state).all("") {
+        view.recall(&key, &envelope, LATE);
+    }
+    let mut there = BTreeSet::new();
+    for prefix in PREFIXES {
         let listing = store.list(prefix).await?;
-        listing.entries.iter().for_each(|(key, stored)| view.apply(key, Some((&stored.envelope, &stored.revision)), now.mono));
-        listing.unreadable.into_iter().for_each(|(key, why)| view.refuse(&key, why));
+        for (key, stored) in listing.entries {
+            view.apply(&key, Some((&stored.envelope, &stored.revision)), LATE);
+            there.insert(key);
+        }
+        for value in listing.unreadable {
+            value.revision.iter().for_each(|revision| view.refuse(&value.key, &value.why, revision, false, LATE));
+            there.insert(value.key);
+        }
+    }
+    for key in view.known_keys().into_iter().filter(|key| !there.contains(key)) {
+        view.apply(&key, None, LATE);
     }
     for seen in view.presence.values_mut() {
-        let silent = now.wall.as_second().saturating_sub(seen.value.at.as_second());
+        let silent = wall.as_second().saturating_sub(seen.value.at.as_second());
         if silent > LIVE_SECONDS.cast_signed() {
             seen.changed_at = Mono::default();
         }

@@ -11,8 +11,8 @@ use super::{AttemptStatus, CertificateState, CertificateStatus, FleetStatus, Nod
 /// What the view shows. `plan` is the latest plan made from it.
 pub fn status(view: &View, plan: &Plan, store: &str, now: Now) -> Status {
     let mut troubles: Vec<String> = plan.troubles.iter().cloned().collect();
-    troubles.extend(view.unreadable.iter().map(|(key, why)| format!("{key} in the store cannot be used: {why}")));
-    let mut names: Vec<&CertName> = view.certs.keys().chain(view.spec.certificates.keys()).collect();
+    troubles.extend(strays(view, plan));
+    let mut names: Vec<&CertName> = view.certs.keys().chain(view.wanted.keys()).collect();
     names.sort();
     names.dedup();
     Status {
@@ -25,13 +25,20 @@ pub fn status(view: &View, plan: &Plan, store: &str, now: Now) -> Status {
     }
 }
 
+/// Values that do not count, unless the plan tells of them already.
+fn strays<'a>(view: &'a View, plan: &'a Plan) -> impl Iterator<Item = String> + 'a {
+    let told = |key: &certfleet_core::key::Key| plan.troubles.iter().any(|trouble| trouble.starts_with(&format!("{key} ")));
+    let untold = view.strays.iter().filter(move |(key, _)| !told(key));
+    untold.map(|(key, stray)| format!("{key} in the store does not count: {}", stray.why))
+}
+
 fn fleet(view: &View, store: &str, now: Now) -> FleetStatus {
     FleetStatus {
         id: view.fleet.as_ref().map_or_else(|| view.me.fleet.clone(), |fleet| fleet.id.clone()),
         name: view.fleet.as_ref().map(|fleet| fleet.name.clone()).unwrap_or_default(),
         store: store.to_owned(),
         epoch: view.fleet.as_ref().map_or(0, |fleet| fleet.epoch),
-        nodes: view.nodes.keys().map(|name| node(view, name, now)).collect(),
+        nodes: view.roster.members.keys().map(|name| node(view, name, now)).collect(),
     }
 }
 
@@ -63,7 +70,7 @@ fn is_live(view: &View, name: &NodeName, now: Now) -> bool {
 
 fn certificate(view: &View, plan: &Plan, cert: &CertName, now: Now) -> Option<CertificateStatus> {
     let record = view.certs.get(cert).map(|seen| &seen.value);
-    let spec = record.map(|record| &record.spec).or_else(|| view.spec.certificates.get(cert))?;
+    let spec = record.map(|record| &record.spec).or_else(|| view.wanted.get(cert))?;
     let placed = record.and_then(|record| record.placed.as_ref());
     let attempt = record.and_then(|record| record.attempt.as_ref());
     Some(CertificateStatus {
@@ -119,7 +126,7 @@ fn next_try(record: &CertRecord, now: Now) -> Option<Timestamp> {
 }
 
 fn placed_on(view: &View, cert: &CertName, placed: Option<&Placed>, node: &NodeName) -> PlacedStatus {
-    let spec = view.certs.get(cert).map(|seen| &seen.value.spec).or_else(|| view.spec.certificates.get(cert));
+    let spec = view.specification(cert);
     let deploy = spec.map(|spec| spec.deploy.as_slice()).unwrap_or_default();
     let mine = deploy.iter().filter(|target| view.spec.targets.get(*target).is_some_and(|t| t.is_on(node)));
     let targets: Vec<TargetStatus> = mine.map(|name| target(view, cert, placed, node, name)).collect();

@@ -1,3 +1,4 @@
+use super::super::wish::request_renewal;
 use super::*;
 use crate::samples::{at, attempt, cert, name, placed, record, wall};
 
@@ -79,7 +80,7 @@ fn a_silent_ca_is_given_up_near_expiry_only_and_only_so_often() {
 
 #[test]
 fn a_wish_for_renewal_stands_until_a_generation_is_placed() {
-    let wished = request_renewal(&record(), at(0));
+    let wished = request_renewal(&record(), false, at(0));
     let running = keyed(Some(&wished), &wished.spec.clone(), attempt(1, "a", Step::Keyed));
     assert!(running.renew_requested_at.is_some());
     let failed = ended(&cert(), &running, AttemptEnd::Failed { problem: Problem::new("", "no", None) }, at(0), 0);

@@ -18,12 +18,14 @@ const ORDER_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A certificate that left the CA.
 #[derive(Debug, Clone)]
 pub struct Issued {
+    pub order: String,
     pub key: SpkiHash,
     pub leaf: Leaf,
 }
 
 #[derive(Debug, Clone)]
 struct Order {
+    account: String,
     names: Vec<Identifier>,
     status: OrderStatus,
     created: Duration,
@@ -59,14 +61,20 @@ pub struct FakeCa {
     pub lifetime: Duration,
     pub issued: Vec<Issued>,
     pub orders_made: usize,
+    /// What the fleet answers challenges with.
+    pub answering: String,
     name: String,
     orders: BTreeMap<String, Order>,
+    /// The accounts, and the thumbprint of each one's key.
+    accounts: BTreeMap<String, String>,
 }
 
 impl FakeCa {
     pub fn new(name: &str) -> Self {
         let lifetime = Duration::from_secs(90 * 24 * 3600);
-        Self { mood: Mood::default(), lifetime, issued: Vec::new(), orders_made: 0, name: name.to_owned(), orders: BTreeMap::new() }
+        let (answering, name) = (String::new(), name.to_owned());
+        let (orders, accounts) = (BTreeMap::new(), BTreeMap::new());
+        Self { mood: Mood::default(), lifetime, issued: Vec::new(), orders_made: 0, answering, name, orders, accounts }
     }
 
     /// Whether the order has come to its end.
@@ -75,16 +83,45 @@ impl FakeCa {
         self.orders.get(url).is_none_or(|order| matches!(order.status, OrderStatus::Valid | OrderStatus::Invalid))
     }
 
-    /// Answers one call at true time `t`.
-    pub fn answer(&mut self, call: &Call, t: Duration, wall: Timestamp) -> Result<CaReply, CaError> {
+    /// The account of a key; made if there is none (RFC 8555 section 7.3).
+    pub fn register(&mut self, thumbprint: &str) -> String {
+        let known = self.accounts.iter().find(|(_, key)| *key == thumbprint).map(|(url, _)| url.clone());
+        known.unwrap_or_else(|| {
+            let url = format!("{}/account/{}", self.name, self.accounts.len() + 1);
+            self.accounts.insert(url.clone(), thumbprint.to_owned());
+            url
+        })
+    }
+
+    /// An account gets another key (RFC 8555 section 7.3.5); once more does no harm.
+    pub fn roll(&mut self, url: &str, old: &str, new: &str) -> Result<(), CaError> {
+        match self.accounts.get_mut(url) {
+            Some(key) if *key == old || *key == new => {
+                new.clone_into(key);
+                Ok(())
+            }
+            _ => Err(not_its_key()),
+        }
+    }
+
+    /// Whose key an account has.
+    pub fn key_of(&self, url: &str) -> Option<&str> {
+        self.accounts.get(url).map(String::as_str)
+    }
+
+    /// Answers one call of the account with this URL, signed with the key of this thumbprint, at true time `t`.
+    pub fn answer(&mut self, (url, thumbprint): (&str, &str), call: &Call, t: Duration, wall: Timestamp) -> Result<CaReply, CaError> {
         if self.mood.down {
             return Err(CaError::Unreachable("connection refused".into()));
+        }
+        if self.key_of(url) != Some(thumbprint) {
+            return Err(not_its_key());
         }
         if let Some(retry_after) = self.mood.busy {
             return Err(CaError::Busy { problem: Problem::new("rateLimited", "too many requests", Some(503)), retry_after });
         }
         match call {
-            Call::NewOrder(names, _) => Ok(CaReply::Order(self.new_order(names, t, wall))),
+            Call::NewOrder(names, _) => Ok(CaReply::Order(self.new_order(url, names, t, wall))),
             Call::Look(url) => self.look(url, t, wall).map(CaReply::Order),
             Call::Ready(urls) => self.ready(urls, t, wall),
             Call::Finalize(url, csr) => self.finalize(url, csr, t, wall),
@@ -92,17 +129,20 @@ impl FakeCa {
         }
     }
 
-    fn new_order(&mut self, names: &[Identifier], t: Duration, wall: Timestamp) -> OrderView {
+    fn new_order(&mut self, account: &str, names: &[Identifier], t: Duration, wall: Timestamp) -> OrderView {
         let urls: Vec<String> = self.orders.keys().cloned().collect();
         urls.iter().for_each(|url| self.advance(url, t, wall));
-        let open = |order: &Order| order.names == names && matches!(order.status, OrderStatus::Pending | OrderStatus::Ready);
+        let open = |order: &Order| {
+            order.account == account && order.names == names && matches!(order.status, OrderStatus::Pending | OrderStatus::Ready)
+        };
         if let Some((url, order)) = self.orders.iter().find(|(_, order)| open(order)) {
             return show(url, order);
         }
         self.orders_made += 1;
         let url = format!("{}/order/{}", self.name, self.orders_made);
         let status = OrderStatus::Pending;
-        let order = Order { names: names.to_vec(), status, created: t, told: None, fails: false, finalized: None, leaf: None };
+        let account = account.to_owned();
+        let order = Order { account, names: names.to_vec(), status, created: t, told: None, fails: false, finalized: None, leaf: None };
         let shown = show(&url, &order);
         self.orders.insert(url, order);
         shown
@@ -157,6 +197,8 @@ impl FakeCa {
     fn advance(&mut self, url: &str, t: Duration, wall: Timestamp) {
         let Some(order) = self.orders.get_mut(url) else { return };
         if order.status == OrderStatus::Pending && order.told.is_some_and(|told| t >= told + VALIDATION) {
+            let is_answered = self.accounts.get(&order.account) == Some(&self.answering);
+            order.fails |= !is_answered;
             order.status = if order.fails { OrderStatus::Invalid } else { OrderStatus::Ready };
         }
         if order.status == OrderStatus::Ready && std::mem::take(&mut self.mood.outsider) {
@@ -171,9 +213,13 @@ impl FakeCa {
             let leaf = leaf(&self.name, self.issued.len(), &order.names, &key, wall, self.lifetime);
             order.status = OrderStatus::Valid;
             order.leaf = Some(leaf.clone());
-            self.issued.push(Issued { key, leaf });
+            self.issued.push(Issued { order: url.to_owned(), key, leaf });
         }
     }
+}
+
+fn not_its_key() -> CaError {
+    CaError::Refused(Problem::new("malformed", "JWS verification error", Some(400)))
 }
 
 /// A made-up certificate signing request: the key's hash and the names.

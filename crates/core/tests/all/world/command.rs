@@ -2,14 +2,13 @@
 //! pass.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use certfleet_core::names::{CertName, Identifier};
-use certfleet_core::spec::{ChallengeType, KeyType, Rollout, Specification};
+use certfleet_core::names::{CertName, Identifier, SpkiHash};
+use certfleet_core::spec::{Specification, all_roles};
 
 use super::fleet::configuration;
-use super::machine::TargetMood;
-use super::{Blow, Trap, World};
+use super::words::{invitation, name, roles_of, signed_seconds, span_of, specification, store_key, target_mood, trap, yes_or_no};
+use super::{Blow, World};
 
 /// A story being told.
 pub struct Story {
@@ -19,6 +18,8 @@ pub struct Story {
     issuers: Vec<String>,
     /// What `expect` is about if it does not say `of`.
     first: Option<CertName>,
+    /// What `note key` saw.
+    noted: Option<SpkiHash>,
 }
 
 /// Tells a whole story and gives its log; a failed expectation fails the test, with the log.
@@ -31,7 +32,7 @@ pub fn tell(script: &str) -> String {
 impl Story {
     /// A story in which nothing has happened yet.
     pub fn new(seed: u64) -> Self {
-        Self { world: World::new(seed), certificates: BTreeMap::new(), issuers: vec!["ca".into()], first: None }
+        Self { world: World::new(seed), certificates: BTreeMap::new(), issuers: vec!["ca".into()], first: None, noted: None }
     }
 
     /// Carries out a line; what follows `#` is for the reader.
@@ -48,7 +49,10 @@ impl Story {
         let Some(record) = self.world.cert_record(&cert) else { return false };
         let wanted = self.certificates.get(&cert);
         let as_configured = record.placed.as_ref().zip(wanted).is_some_and(|(placed, wanted)| wanted.has_names(&placed.names));
-        as_configured && record.attempt.is_none() && self.world.verified_by(&cert).len() == self.world.machines.len()
+        let members = self.world.members().len();
+        let serving = self.world.serving(&cert);
+        let served = serving == self.world.verified_by(&cert) && self.world.up().len() >= members;
+        as_configured && record.attempt.is_none() && served && self.world.is_safe().is_ok()
     }
 
     fn command(&mut self, words: &[&str]) {
@@ -69,6 +73,7 @@ impl Story {
         world.say("", &format!("── {}", words.join(" ")));
         match words {
             ["join", id] => self.join(id),
+            ["note", "key"] => self.noted = self.placed_key(&self.main()),
             ["disarm"] => world.traps.clear(),
             ["crash", who] => self.each(who, World::crash),
             ["crash", moment @ ("before" | "after"), point @ ..] => world.traps.push(trap(moment, point, Blow::Crash)),
@@ -96,7 +101,10 @@ impl Story {
             ["renew", cert] if world.cert_record(&name(cert)).is_none() || world.up().is_empty() => {
                 world.say("", "there is nothing to renew")
             }
-            ["renew", cert] => world.operate(&name(cert), |record, _, now| certfleet_core::decide::request_renewal(record, now)),
+            ["renew", cert, "new-key"] => {
+                world.operate(&name(cert), |record, _, now| certfleet_core::decide::request_renewal(record, true, now))
+            }
+            ["renew", cert] => world.operate(&name(cert), |record, _, now| certfleet_core::decide::request_renewal(record, false, now)),
             ["rollout", "resume", cert] => world.operate(&name(cert), |record, _, _| certfleet_core::decide::resume_rollout(record)),
             ["rollout", "back", cert, "to", number] => world.go_back(&name(cert), number.parse().expect("a number")),
             ["store", "save"] => world.backup = world.store.clone(),
@@ -104,15 +112,64 @@ impl Story {
                 let backup = world.backup.clone();
                 world.change_store(|store| store.restore(&backup));
             }
+            ["store", "restore", "epoch"] => world.restore(),
             ["store", "wipe"] => world.change_store(super::store::FakeStore::wipe),
-            ["store", "spoil", key] => world.change_store(|store| store.spoil(&key.parse().expect("a key"))),
+            _ => self.trust(words),
+        }
+    }
+
+    /// What is about who is in, and about strangers who write to the store.
+    fn trust(&mut self, words: &[&str]) {
+        let world = &mut self.world;
+        match words {
+            ["invite", token, options @ ..] => world.invite(token, invitation(options)),
+            ["come", id, "with", token] => self.come(id, id, token),
+            ["come", id, "as", node, "with", token] => self.come(id, node, token),
+            ["remove", id] => world.remove(id, false),
+            ["remove", id, "unvouched"] => world.remove_alone(id, false),
+            ["remove", id, "compromised"] => world.remove(id, true),
+            ["rotate", "account"] => world.rotate_account(),
+            ["slow", who, prefix, span] => {
+                let slow = ((*prefix).to_owned(), span_of(span));
+                self.each(who, |world, id| world.machine(id).slow.push(slow.clone()));
+            }
+            ["break", "wrap", "of", text, "for", node] => world.break_wrap(&name(text), node),
+            ["forge", key, "unsigned", fields @ ..] => {
+                let fields = self.fields(fields);
+                self.world.forge(&store_key(key), None, &fields);
+            }
+            ["forge", key, "by", id, fields @ ..] => {
+                let fields = self.fields(fields);
+                self.world.forge(&store_key(key), Some(id), &fields);
+            }
+            ["replay", key, number] => world.replay(&store_key(key), number.parse().expect("a number")),
+            ["swap", one, other] => world.swap(&store_key(one), &store_key(other)),
+            ["store", "spoil", key] => world.spoil(&store_key(key)),
+            ["store", "delete", key] => world.delete(&store_key(key)),
             _ => world.fail(&format!("cannot read the story's line: {}", words.join(" "))),
         }
     }
 
-    fn join(&mut self, id: &str) {
+    /// `b`, or `b=deploy+answer`.
+    fn join(&mut self, text: &str) {
         let spec = configuration(self.certificates.clone(), &self.issuers);
-        self.world.join(id, spec);
+        let (id, roles) = text.split_once('=').map_or((text, all_roles()), |(id, roles)| (id, roles_of(roles)));
+        self.world.join(id, roles, spec);
+    }
+
+    /// A field's value may name the key in use.
+    fn fields(&self, fields: &[&str]) -> Vec<String> {
+        let key = self.first.as_ref().and_then(|cert| self.placed_key(cert)).map(|key| key.to_string()).unwrap_or_default();
+        fields.iter().map(|field| field.replace("SPKI", &key)).collect()
+    }
+
+    fn come(&mut self, id: &str, node: &str, token: &str) {
+        let spec = configuration(self.certificates.clone(), &self.issuers);
+        self.world.come(id, node, token, spec);
+    }
+
+    fn placed_key(&self, cert: &CertName) -> Option<SpkiHash> {
+        Some(self.world.cert_record(cert)?.placed?.key)
     }
 
     fn each(&mut self, who: &str, act: impl Fn(&mut World, &str)) {
@@ -193,10 +250,24 @@ impl Story {
             ["names", _] => placed.map_or("none".into(), |p| p.names.iter().map(Identifier::as_str).collect::<Vec<_>>().join(",")),
             ["verified", _] => self.world.verified_by(&cert).join(","),
             ["serves", id, _] => self.world.served_by(id, &cert),
+            ["members", _] => self.world.members().join(","),
+            ["member", id, _] => yes_or_no(self.world.is_member(id)),
+            ["opens", id, _] => yes_or_no(self.placed_key(&cert).is_some_and(|key| self.world.can_open(id, &key))),
+            ["key", _] => {
+                if self.placed_key(&cert) == self.noted {
+                    "same".into()
+                } else {
+                    "other".into()
+                }
+            }
+            ["certificates", _] => self.world.certificates().join(","),
+            ["account", _] => self.world.account_in_use(),
+            ["rolled", _] => self.world.is_rolled(),
+            ["safe", _] => self.world.is_safe().map_or_else(|why| why, |()| "yes".to_owned()),
             _ => self.world.fail(&format!("expect: {words:?}")),
         };
         let wanted = words.last().copied().unwrap_or_default();
-        let wanted = if words[0] == "verified" && wanted == "all" { self.world.up().join(",") } else { wanted.to_owned() };
+        let wanted = if words[0] == "verified" && wanted == "all" { self.world.serving(&cert).join(",") } else { wanted.to_owned() };
         self.world.check_served();
         if self.world.missing_keys() > 0 {
             self.world.fail("a private key that a record names is not in the store");
@@ -205,57 +276,4 @@ impl Story {
             self.world.fail(&format!("expected {} {wanted}, found {found}", words[..words.len() - 1].join(" ")));
         }
     }
-}
-
-fn name(text: &str) -> CertName {
-    text.parse().expect("a certificate's name")
-}
-
-fn trap(moment: &str, point: &[&str], what: Blow) -> Trap {
-    Trap { after: moment == "after", point: point.join(" "), what }
-}
-
-fn target_mood(text: &str) -> TargetMood {
-    match text {
-        "works" => TargetMood::Works,
-        "fails" => TargetMood::Fails,
-        "not-running" => TargetMood::NotRunning,
-        _ => panic!("target: {text}"),
-    }
-}
-
-/// A certificate with the given options: `names=x,y`, `canary=1`, `nodes=a,b`, `issuers=ca,spare`, `key=rsa`.
-pub fn specification(text: &str, options: &[&str]) -> Specification {
-    let option = |key: &str| options.iter().find_map(|option| option.strip_prefix(key)?.strip_prefix('='));
-    let list = |key: &str, default: &str| option(key).unwrap_or(default).split(',').map(str::to_owned).collect::<Vec<_>>();
-    let nodes = option("nodes").map(|nodes| nodes.split(',').map(|node| node.parse().expect("a pattern")).collect());
-    Specification {
-        names: list("names", text).iter().map(|name| name.parse().expect("a name")).collect(),
-        issuers: list("issuers", "ca").iter().map(|name| name.parse().expect("a name")).collect(),
-        challenge: ChallengeType::Http01,
-        key: if option("key") == Some("rsa") { KeyType::Rsa2048 } else { KeyType::EcdsaP256 },
-        nodes: nodes.unwrap_or_default(),
-        deploy: vec![super::fleet::TARGET.parse().expect("a name")],
-        rollout: Rollout { canary: option("canary").map_or(0, |count| count.parse().expect("a number")), ..Rollout::default() },
-    }
-}
-
-/// `90d`, `1h`, `5m`, `10s`, `300ms`.
-fn span_of(text: &str) -> Duration {
-    let digits = text.trim_end_matches(char::is_alphabetic);
-    let count: u64 = digits.parse().unwrap_or_else(|_| panic!("no span: {text}"));
-    let ms = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        other => panic!("no unit of time: {other}"),
-    };
-    Duration::from_millis(count * ms)
-}
-
-fn signed_seconds(text: &str) -> i64 {
-    let span = |text: &str| i64::try_from(span_of(text).as_secs()).expect("a span");
-    text.strip_prefix('-').map_or_else(|| span(text.trim_start_matches('+')), |text| -span(text))
 }

@@ -2,22 +2,22 @@
 
 use certfleet_core::ca::CaError;
 use certfleet_core::decide::{Action, Call};
-use certfleet_core::envelope::Expect;
+use certfleet_core::envelope::{Envelope, Expect, Revision};
 use certfleet_core::invariants;
 use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::{CertName, IssuerName, SpkiHash, TargetName};
-use certfleet_core::records::{AccountKeyRecord, AccountRecord, CertRecord, Placed, PrivateKeyRecord, TargetState, VersionRecord};
-use certfleet_core::secret::{SealScheme, Sealed, Secret};
-use certfleet_core::view::{CaReply, InstallResult, MadeKey, Outcome};
+use certfleet_core::records::{AccountRecord, CertRecord, Placed, TargetState, VersionRecord};
+use certfleet_core::view::{CaReply, InstallResult, Outcome};
 use serde::Serialize;
 
-use super::ca::write_csr;
+use super::ca::FakeCa;
 use super::machine::TargetMood;
 use super::narrate::point;
 use super::{Blow, Happening, Ticket, World};
 
 impl World {
     pub(super) fn effect(&mut self, ticket: Ticket) {
+        self.look_at_action(&ticket.machine, &ticket.action);
         let point = point(&ticket.action);
         if self.spring(&ticket, &point, false) {
             return;
@@ -30,12 +30,13 @@ impl World {
         self.count_certificates();
         let delay = self.delay(&ticket.action);
         let trapped = ticket.clone();
-        self.later(delay, Happening::Absorb(Box::new((ticket, outcome)), keys));
+        let found = keys.iter().map(|key| self.find(key)).collect();
+        self.later(delay, Happening::Absorb(Box::new((ticket, outcome)), found));
         self.spring(&trapped, &point, true);
     }
 
     /// Whether a trap stopped the machine.
-    fn spring(&mut self, ticket: &Ticket, point: &str, after: bool) -> bool {
+    pub(super) fn spring(&mut self, ticket: &Ticket, point: &str, after: bool) -> bool {
         let Some(index) = self.traps.iter().position(|trap| trap.after == after && trap.point == point) else { return false };
         let trap = self.traps.remove(index);
         let when = if after { "after" } else { "before" };
@@ -56,13 +57,14 @@ impl World {
         true
     }
 
-    fn put<T: Serialize>(&mut self, ticket: &Ticket, key: &Key, record: &T, expect: &Expect) -> bool {
-        let node = self.machine(&ticket.machine).node.clone();
-        let done = self.store.put(key, &node, record, expect).is_ok();
-        if done {
-            self.announce(key, &ticket.machine);
-        }
-        done
+    /// A machine writes a record in its own name.
+    pub(super) fn put<T: Serialize>(&mut self, ticket: &Ticket, key: &Key, record: &T, expect: &Expect) -> bool {
+        let machine = self.machine(&ticket.machine);
+        let (node, pen) = (machine.node.clone(), machine.pen());
+        let Ok(envelope) = self.store.put(key, (&node, &pen), record, expect) else { return false };
+        self.book(key, &envelope);
+        self.announce(key, &ticket.machine);
+        true
     }
 
     fn carry_out(&mut self, ticket: &Ticket) -> (Vec<Key>, Outcome) {
@@ -72,7 +74,32 @@ impl World {
                 let done = self.put(ticket, &key, presence, expect);
                 (vec![key], if done { Outcome::Beaten(presence.clone()) } else { Outcome::Done })
             }
-            Action::CreateAccountKey => self.create_account_key(ticket),
+            Action::CreateAccountKey(readers, removals, expect) => self.create_account_key(ticket, readers, *removals, expect),
+            Action::PrepareAccountKey(readers, removals, expect) => self.prepare_account_key(ticket, readers, *removals, expect),
+            Action::RollAccount(issuer, account, expect) => self.roll_account(ticket, issuer, account, expect),
+            Action::Request(cert, wanted, expect) => self.request(ticket, cert, wanted, expect),
+            Action::Wrap(wanted) => self.wrap(ticket, wanted),
+            Action::LetIn(node, asking) => {
+                let key = RecordKey::Joining(node.clone()).key();
+                self.store.remove(&key, asking);
+                self.announce(&key, &ticket.machine);
+                self.say(&ticket.machine, &format!("let {node} in"));
+                (vec![key], Outcome::Done)
+            }
+            Action::Record(record, value, expect) => {
+                let done = self.put(ticket, &record.key(), value, expect);
+                self.say(&ticket.machine, &format!("write {record}{}", if done { "" } else { ": refused, another was faster" }));
+                (vec![record.key()], Outcome::Done)
+            }
+            Action::PutBack(key, envelope, expect) => {
+                let done = self.store.put_back(key, envelope, expect).is_ok();
+                if done {
+                    self.book(key, envelope);
+                    self.announce(key, &ticket.machine);
+                }
+                self.say(&ticket.machine, &format!("put back {key}{}", if done { "" } else { ": refused, another was faster" }));
+                (vec![key.clone()], Outcome::Done)
+            }
             Action::Register(issuer, _, account, expect) => self.register(ticket, issuer, account, expect),
             Action::CheckClock(issuer) => {
                 let (t, wall) = (self.t, self.wall());
@@ -80,7 +107,7 @@ impl World {
                 (Vec::new(), Outcome::ClockChecked(issuer.clone(), self.reach(ticket, issuer).map(|()| ahead)))
             }
             Action::Reread(_, keys) => (keys.clone(), Outcome::Done),
-            Action::MakeKey(cert, number, _, names) => self.make_key(ticket, cert, *number, names),
+            Action::MakeKey(cert, number, wanted) => self.make_key(ticket, cert, *number, wanted),
             Action::Write(cert, expect, record, event) => {
                 let done = self.write(ticket, cert, expect, record);
                 self.tell_write(&ticket.machine, cert, record, *event, done);
@@ -88,7 +115,7 @@ impl World {
             }
             Action::Call(cert, number, issuer, call) => {
                 let reply = self.call(ticket, cert, issuer, call);
-                (Vec::new(), Outcome::Called(cert.clone(), *number, issuer.clone(), reply))
+                (Vec::new(), reply.map_or_else(|lacks| *lacks, |reply| Outcome::Called(cert.clone(), *number, issuer.clone(), reply)))
             }
             Action::LookThrough => (Vec::new(), Outcome::LookedThrough(self.store.blobs())),
             Action::Remove(blobs) => {
@@ -108,7 +135,11 @@ impl World {
         }
     }
 
-    fn reach(&mut self, ticket: &Ticket, issuer: &IssuerName) -> Result<(), CaError> {
+    pub(super) fn ca(&mut self, issuer: &IssuerName) -> &mut FakeCa {
+        self.cas.get_mut(issuer).expect("reach looks for it")
+    }
+
+    pub(super) fn reach(&mut self, ticket: &Ticket, issuer: &IssuerName) -> Result<(), CaError> {
         let down = self.cas.get(issuer).is_none_or(|ca| ca.mood.down);
         if down || self.machine(&ticket.machine).cut_from_ca {
             return Err(CaError::Unreachable("connect timed out".into()));
@@ -116,51 +147,9 @@ impl World {
         Ok(())
     }
 
-    fn create_account_key(&mut self, ticket: &Ticket) -> (Vec<Key>, Outcome) {
-        let key = RecordKey::AccountKey.key();
-        let record = AccountKeyRecord {
-            thumbprint: format!("thumbprint-{}", ticket.machine),
-            created_at: self.wall(),
-            key: Sealed { scheme: SealScheme::None, bytes: Secret::new(Vec::new()) },
-            extra: Default::default(),
-        };
-        if self.put(ticket, &key, &record, &Expect::Absent) {
-            self.say(&ticket.machine, "write accounts/@key");
-        }
-        (vec![key], Outcome::Done)
-    }
-
-    fn register(&mut self, ticket: &Ticket, issuer: &IssuerName, account: &AccountRecord, expect: &Expect) -> (Vec<Key>, Outcome) {
-        let key = RecordKey::Account(issuer.clone()).key();
-        let reached = self.reach(ticket, issuer);
-        if reached.is_ok() {
-            let account = AccountRecord { url: format!("{issuer}/account/{}", account.thumbprint), ..account.clone() };
-            if self.put(ticket, &key, &account, expect) {
-                self.say(&ticket.machine, &format!("write accounts/{issuer}"));
-            }
-        }
-        (vec![key], Outcome::Registered(issuer.clone(), reached))
-    }
-
-    fn make_key(
-        &mut self,
-        ticket: &Ticket,
-        cert: &CertName,
-        number: certfleet_core::names::Generation,
-        names: &[certfleet_core::names::Identifier],
-    ) -> (Vec<Key>, Outcome) {
-        self.keys_made += 1;
-        let spki = SpkiHash::of(format!("key {}", self.keys_made).as_bytes());
-        let key = Sealed { scheme: SealScheme::None, bytes: Secret::new(Vec::new()) };
-        let record = PrivateKeyRecord { cert: cert.clone(), spki: spki.clone(), created_at: self.wall(), key, extra: Default::default() };
-        self.put(ticket, &RecordKey::PrivateKey(spki.clone()).key(), &record, &Expect::Absent);
-        let csr = write_csr(&spki, names);
-        (Vec::new(), Outcome::KeyMade(cert.clone(), number, MadeKey { key: spki, csr }))
-    }
-
     fn write(&mut self, ticket: &Ticket, cert: &CertName, expect: &Expect, record: &CertRecord) -> bool {
         let key = RecordKey::Cert(cert.clone()).key();
-        let before: Option<CertRecord> = self.store.record(&key);
+        let before: Option<CertRecord> = self.known_record(cert);
         if !self.put(ticket, &key, record, expect) {
             return false;
         }
@@ -168,26 +157,36 @@ impl World {
         let mut cas = std::mem::take(&mut self.cas);
         let step = invariants::record_step(before.as_ref(), record, |order| cas.values_mut().all(|ca| ca.is_over(order, t, wall)));
         self.cas = cas;
-        self.insist(step);
-        if let Some(attempt) = &record.attempt {
-            let booked = self.books.attempt(cert, attempt);
-            self.insist(booked);
+        let booked = record.attempt.as_ref().map_or(Ok(()), |attempt| self.books.attempt(cert, attempt));
+        if !self.watch.lost.contains(cert) {
+            self.insist(step.and(booked));
         }
         true
     }
 
-    fn call(&mut self, ticket: &Ticket, cert: &CertName, issuer: &IssuerName, call: &Call) -> Result<CaReply, CaError> {
+    /// The account that the machine knows of, if it can open its key.
+    fn account(&self, ticket: &Ticket, issuer: &IssuerName) -> Result<AccountRecord, Box<Outcome>> {
+        let view = self.machines[&ticket.machine].view.as_ref();
+        let account = view.and_then(|view| view.accounts.get(issuer)).map(|seen| seen.value.clone());
+        let account = account.ok_or_else(|| Box::new(Outcome::Failed("the fleet has no account yet".into())))?;
+        self.opened_account_key(ticket, &account.thumbprint).map(|()| account)
+    }
+
+    fn call(
+        &mut self,
+        ticket: &Ticket,
+        cert: &CertName,
+        issuer: &IssuerName,
+        call: &Call,
+    ) -> Result<Result<CaReply, CaError>, Box<Outcome>> {
+        let account = self.account(ticket, issuer)?;
         let (t, wall) = (self.elapsed(), self.wall());
         let reached = self.reach(ticket, issuer);
-        let reply = match (reached, self.cas.get_mut(issuer)) {
-            (Ok(()), Some(ca)) => ca.answer(call, t, wall),
-            (Err(error), _) => Err(error),
-            (Ok(()), None) => unreachable!("reach looks for it"),
-        };
+        let reply = reached.and_then(|()| self.ca(issuer).answer((&account.url, &account.thumbprint), call, t, wall));
         if matches!((&reply, call), (Ok(CaReply::Finalized), Call::Finalize(..))) {
             let Call::Finalize(_, csr) = call else { unreachable!("matched above") };
             let (key, _): (SpkiHash, Vec<String>) = serde_json::from_slice(csr).expect("is one of ours");
-            let record: Option<CertRecord> = self.store.record(&RecordKey::Cert(cert.clone()).key());
+            let record: Option<CertRecord> = self.watch.truth(&RecordKey::Cert(cert.clone()));
             self.insist(invariants::may_be_issued(record.as_ref(), &key));
         }
         let said = match &reply {
@@ -198,7 +197,7 @@ impl World {
             Err(error) => error.to_string(),
         };
         self.tell_call(&ticket.machine, call, &said);
-        reply
+        Ok(reply)
     }
 
     /// Certificates that left a CA since the last look go into the books.
@@ -215,17 +214,42 @@ impl World {
             if issued.key == SpkiHash::of(b"an outsider's key") {
                 continue;
             }
-            let stored = self.store.get(&RecordKey::PrivateKey(issued.key.clone()).key()).is_some();
-            let booked = self.books.issued(&issued.key, &format!("{name}/{}", issued.leaf.serial), stored);
-            self.insist(booked);
+            let stored = self.has_key(&issued.key);
+            let Some((cert, number)) = self.watch.attempt_of(&issued.order, &issued.key) else {
+                self.fail(&format!("INVARIANT: a certificate is issued for order {}, which is no attempt's", issued.order));
+            };
+            let booked = self.books.issued(&cert, number, &format!("{name}/{}", issued.leaf.serial), stored);
+            if !self.watch.lost.contains(&cert) {
+                self.insist(booked);
+            }
         }
     }
 
     fn store_version(&mut self, ticket: &Ticket, cert: &CertName, version: &VersionRecord) -> (Vec<Key>, Outcome) {
         let key = RecordKey::Version(cert.clone(), version.generation).key();
-        self.put(ticket, &key, version, &Expect::Absent);
+        let stands = self.store.get(&key).map(|(envelope, revision)| (envelope.clone(), revision.clone()));
+        let counts = |(envelope, _): &(Envelope, Revision)| {
+            let roster = self.machines[&ticket.machine].view.as_ref().map(|view| &view.roster);
+            roster.is_some_and(|roster| roster.check(&RecordKey::Version(cert.clone(), version.generation), envelope).is_ok())
+        };
+        let expect =
+            stands.as_ref().filter(|stands| !counts(stands)).map_or(Expect::Absent, |(_, revision)| Expect::Revision(revision.clone()));
+        self.put(ticket, &key, version, &expect);
         let hash = self.store.get(&key).expect("it is there in any case").0.body_hash();
         (Vec::new(), Outcome::VersionStored(cert.clone(), version.generation, hash))
+    }
+
+    /// What a node looks at before it installs anything: the version's hash, and the key.
+    fn may_install(&self, id: &str, cert: &CertName, placed: &Placed) -> Result<(), (String, bool)> {
+        let key = RecordKey::Version(cert.clone(), placed.placement.generation).key();
+        match self.store.get(&key) {
+            None => return Err((format!("{key} is not in the store"), false)),
+            Some((envelope, _)) if envelope.body_hash() != placed.version => {
+                return Err((format!("{key} is not what the certificate's record vouches for"), false));
+            }
+            Some(_) => {}
+        }
+        if self.can_open(id, &placed.key) { Ok(()) } else { Err(("its key cannot be opened".into(), true)) }
     }
 
     fn install(&mut self, ticket: &Ticket, target: &TargetName, batch: &[(CertName, Placed)]) -> (Vec<Key>, Outcome) {
@@ -234,7 +258,13 @@ impl World {
     }
 
     fn install_one(&mut self, ticket: &Ticket, target: &TargetName, cert: &CertName, placed: &Placed) -> InstallResult {
+        if let Err((why, lacks_key)) = self.may_install(&ticket.machine, cert, placed) {
+            self.say(&ticket.machine, &format!("install {cert} generation {} at {target}: refused ({why})", placed.placement.generation));
+            let (state, reason) = (TargetState::Failed, Some(why));
+            return InstallResult { cert: cert.clone(), placed: placed.clone(), state, reason, settled: false, lacks_key };
+        }
         let machine = self.machine(&ticket.machine);
+        machine.opened.insert(placed.key.clone());
         let (mood, slot) = (machine.target, (cert.clone(), target.clone()));
         let had = machine.disk.get(&slot).map(|before| before.placement);
         let (state, reason, settled) = match mood {
@@ -254,7 +284,7 @@ impl World {
             let state = format!("{state:?}").to_lowercase();
             self.say(&ticket.machine, &format!("install {cert} generation {generation} at {target}: {state}{why}"));
         }
-        InstallResult { cert: cert.clone(), placed: placed.clone(), state, reason, settled }
+        InstallResult { cert: cert.clone(), placed: placed.clone(), state, reason, settled, lacks_key: false }
     }
 }
 

@@ -1,17 +1,18 @@
 //! What an operator and fate do to the fleet: join, start, stop, crash, pause, cut, configure, back up, restore.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use certfleet_core::key::{Key, RecordKey};
-use certfleet_core::names::{CertName, ConfigHash, FleetId, NodeName};
+use certfleet_core::names::{CertName, ConfigHash, NodeName};
 use certfleet_core::records::{CertRecord, FleetRecord, NodeRecord, VersionRecord};
-use certfleet_core::spec::{FleetSpec, IssuerSpec, Specification, TargetSpec, all_roles};
+use certfleet_core::spec::{FleetSpec, IssuerSpec, Role, Roles, Specification, TargetSpec};
 use certfleet_core::time::Now;
 use certfleet_core::view::View;
 
 use super::ca::FakeCa;
 use super::machine::{Machine, TargetMood};
+use super::store::{fleet_id, signing_key};
 use super::{Happening, World};
 
 /// The one target of every machine.
@@ -33,57 +34,63 @@ pub fn configuration(certificates: BTreeMap<CertName, Specification>, issuers: &
 impl World {
     /// `init`: the fleet in an empty store, and its CAs.
     pub fn found(&mut self, issuers: &[String]) {
-        let init: NodeName = "init".parse().expect("name");
         let fleet = FleetRecord {
             id: fleet_id(),
             name: "prod".into(),
             format: 1,
             epoch: 0,
             created_at: self.wall(),
+            verifying_keys: vec![signing_key("the fleet").verifying_key()],
             removals: Vec::new(),
             extra: Default::default(),
         };
-        let expect = certfleet_core::envelope::Expect::Absent;
-        self.store.put(&RecordKey::Fleet.key(), &init, &fleet, &expect).expect("the store is empty");
+        self.put_as_fleet(&RecordKey::Fleet.key(), &fleet);
         for name in issuers {
             self.cas.insert(name.parse().expect("name"), FakeCa::new(name));
         }
     }
 
-    /// A machine becomes a member; it does not run yet.
-    pub fn join(&mut self, id: &str, spec: FleetSpec) {
+    /// A machine becomes a member by the fleet key; it does not run yet.
+    pub fn join(&mut self, id: &str, roles: Roles, spec: FleetSpec) {
         let node: NodeName = id.parse().expect("name");
+        self.add(id, node.clone(), format!("identity-{id}"), roles.clone(), spec);
+        let machine = self.machine(id);
         let record = NodeRecord {
             name: node.clone(),
-            identity: format!("identity-{id}"),
-            granted: all_roles(),
+            identity: machine.identity.clone(),
+            signing_key: machine.pen().verifying_key(),
+            sealing_key: machine.sealing_key(),
+            granted: roles,
             joined_at: self.wall(),
-            invitation: None,
+            grant: None,
+            proof: None,
             extra: Default::default(),
         };
-        let key = RecordKey::Node(node.clone()).key();
-        self.store.put(&key, &node, &record, &certfleet_core::envelope::Expect::Absent).expect("a new name");
-        self.add(id, node, spec);
-        self.announce(&key, id);
+        self.put_as_fleet(&RecordKey::Node(node).key(), &record);
     }
 
-    fn add(&mut self, id: &str, node: NodeName, spec: FleetSpec) {
+    pub(super) fn add(&mut self, id: &str, node: NodeName, identity: String, roles: Roles, spec: FleetSpec) {
         let machine = Machine {
             id: id.to_owned(),
-            identity: format!("identity-{node}"),
+            identity,
             node,
             fleet: fleet_id(),
             spec,
             view: None,
-            life: 0,
+            life: self.machines.get(id).map_or(0, |before| before.life),
             paused: false,
             held: Vec::new(),
             cut_from_ca: false,
             cut_from_store: false,
             target: TargetMood::Works,
+            roles,
+            slow: Vec::new(),
+            own_keys: BTreeSet::new(),
+            opened: BTreeSet::new(),
             off_seconds: 0,
             origin: Duration::from_secs(1000 * (self.machines.len() as u64 + 1)),
             memory: BTreeMap::new(),
+            records: BTreeMap::new(),
             disk: BTreeMap::new(),
             troubles: Vec::new(),
             waits: BTreeMap::new(),
@@ -97,9 +104,11 @@ impl World {
     pub fn clone_machine(&mut self, from: &str, id: &str) {
         let origin = self.machine(from);
         let (node, spec, memory, disk) = (origin.node.clone(), origin.spec.clone(), origin.memory.clone(), origin.disk.clone());
-        self.add(id, node, spec);
+        let (records, identity, roles, keys) =
+            (origin.records.clone(), origin.identity.clone(), origin.roles.clone(), origin.opened.clone());
+        self.add(id, node, identity, roles, spec);
         let machine = self.machine(id);
-        (machine.memory, machine.disk) = (memory, disk);
+        (machine.memory, machine.disk, machine.records, machine.opened) = (memory, disk, records, keys);
         self.start(id);
     }
 
@@ -114,8 +123,15 @@ impl World {
         self.decide(id);
     }
 
+    /// A full listing: what is known and not in it is gone. Who counts is read first, so that nothing is taken for good that a member wrote
+    /// after it was removed.
     fn read_all(&mut self, id: &str) {
-        self.store.keys().iter().for_each(|key| self.deliver(id, key));
+        let mut keys = self.machine(id).view.as_ref().map(View::known_keys).unwrap_or_default();
+        keys.extend(self.store.keys());
+        keys.sort_by_key(|key| (!key.is_under("fleet"), !key.is_under("nodes"), key.clone()));
+        keys.dedup();
+        keys.iter().for_each(|key| self.deliver(id, key));
+        self.try_account_keys(id);
     }
 
     pub fn crash(&mut self, id: &str) {
@@ -148,7 +164,12 @@ impl World {
         self.say(id, "goes on");
         let machine = self.machine(id);
         machine.paused = false;
-        for event in std::mem::take(&mut machine.held) {
+        let mut held = std::mem::take(&mut machine.held);
+        // Of many changes, those of who counts are read first.
+        let is_about_members =
+            |event: &Happening| matches!(event, Happening::Deliver(_, _, key) if key.is_under("fleet") || key.is_under("nodes"));
+        held.sort_by_key(|event| !is_about_members(event));
+        for event in held {
             let event = if matches!(event, Happening::Wake(..)) { None } else { Some(event) };
             event.into_iter().for_each(|event| self.later(Duration::from_micros(1), event));
         }
@@ -175,7 +196,7 @@ impl World {
         let machine = self.machine(id);
         machine.spec = spec.clone();
         if let Some(view) = &mut machine.view {
-            view.spec = spec;
+            view.follow(spec);
             if !machine.paused {
                 self.decide(id);
             }
@@ -185,7 +206,9 @@ impl World {
     /// The store's content changes under everybody.
     pub fn change_store(&mut self, change: impl FnOnce(&mut super::store::FakeStore)) {
         let mut keys = self.store.keys();
+        let before: Vec<super::Found> = keys.iter().map(|key| self.find(key)).collect();
         change(&mut self.store);
+        before.iter().for_each(|found| self.look_for_lost(found));
         keys.extend(self.store.keys());
         keys.sort();
         keys.dedup();
@@ -196,17 +219,26 @@ impl World {
         self.store.record(&RecordKey::Cert(cert.clone()).key())
     }
 
-    /// An operator's command changes a record.
+    /// An operator's command changes a record, on a machine that may and that takes for good what stands there.
     pub fn operate(&mut self, cert: &CertName, change: impl FnOnce(&CertRecord, &View, Now) -> CertRecord) {
         let (t, wall) = (self.t, self.wall());
         let key = RecordKey::Cert(cert.clone()).key();
-        let Some(machine) = self.machines.values().find(|machine| machine.is_up()) else { self.fail("no machine is up") };
-        let record = self.cert_record(cert).unwrap_or_else(|| self.fail("no record"));
-        let changed = change(&record, machine.view.as_ref().expect("is up"), machine.now(t, wall));
-        let expect = certfleet_core::envelope::Expect::Revision(self.store.get(&key).expect("it is there").1.clone());
-        let node = machine.node.clone();
+        let revision = self.store.get(&key).map(|(_, revision)| revision.clone());
+        let takes_it = |machine: &&Machine| {
+            let view = machine.view.as_ref().filter(|_| self.is_member(&machine.id) && machine.roles.contains(&Role::Issue));
+            view.is_some_and(|view| view.accepted.get(&key).map(|accepted| &accepted.revision) == revision.as_ref())
+        };
+        let (Some(revision), Some(machine)) = (&revision, self.machines.values().find(takes_it)) else {
+            return self.say("", "the command finds no record that counts");
+        };
+        let view = machine.view.as_ref().expect("is up");
+        let record = view.certs[cert].value.clone();
+        let changed = change(&record, view, machine.now(t, wall));
+        let expect = certfleet_core::envelope::Expect::Revision(revision.clone());
+        let (node, pen) = (machine.node.clone(), machine.pen());
         self.insist(certfleet_core::invariants::record_step(Some(&record), &changed, |_| false));
-        self.store.put(&key, &node, &changed, &expect).expect("nobody is in between");
+        let envelope = self.store.put(&key, (&node, &pen), &changed, &expect).expect("nobody is in between");
+        self.book(&key, &envelope);
         self.announce(&key, "");
     }
 
@@ -222,15 +254,11 @@ impl World {
 
     /// Nobody up serves an expired certificate while a valid one is placed; asked when all had time to install it.
     pub fn check_served(&self) {
-        for machine in self.machines.values().filter(|m| m.is_up() && !m.paused && m.target == TargetMood::Works) {
+        for machine in self.machines.values().filter(|m| m.is_up() && !m.paused && m.target == TargetMood::Works && self.is_member(&m.id)) {
             for ((cert, _), served) in &machine.disk {
                 let Some(placed) = self.cert_record(cert).and_then(|record| record.placed) else { continue };
                 self.insist(certfleet_core::invariants::serves_valid(&machine.node, served.not_after, placed.not_after, self.wall()));
             }
         }
     }
-}
-
-fn fleet_id() -> FleetId {
-    "fleet-1".parse().expect("name")
 }

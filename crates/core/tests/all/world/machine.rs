@@ -1,15 +1,20 @@
 //! One machine of the world: a process that may be up, paused or down, and what survives it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use certfleet_core::names::{CertName, FleetId, NodeName, TargetName};
+use certfleet_core::envelope::{Envelope, Nonce};
+use certfleet_core::key::{Key, RecordKey};
+use certfleet_core::names::{CertName, FleetId, NodeName, SpkiHash, TargetName};
 use certfleet_core::records::{Placed, PresenceState, TargetState};
-use certfleet_core::spec::FleetSpec;
+use certfleet_core::spec::{FleetSpec, Roles};
 use certfleet_core::time::{Mono, Now, Timestamp};
-use certfleet_core::view::{Me, Memory, StoreState, View};
+use certfleet_core::trust::{SealingKey, SigningKey};
+use certfleet_core::view::{Me, Memory, StoreState, View, is_kept};
 
-use super::Happening;
+use super::keys::sealing_key;
+use super::store::signing_key;
+use super::{Found, Happening};
 
 /// How a target behaves on a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,12 +42,22 @@ pub struct Machine {
     pub cut_from_ca: bool,
     pub cut_from_store: bool,
     pub target: TargetMood,
+    /// What the configuration lets it do.
+    pub roles: Roles,
+    /// What it hears late of: below these prefixes, by this much.
+    pub slow: Vec<(String, Duration)>,
+    /// On disk: private keys that it made for itself.
+    pub own_keys: BTreeSet<SpkiHash>,
+    /// On disk: private keys that it has opened, as they were sealed.
+    pub opened: BTreeSet<SpkiHash>,
     /// How far its wall clock is off, in seconds.
     pub off_seconds: i64,
     /// Where its monotonic clock began; different everywhere, so that comparing two is seen to be wrong.
     pub origin: Duration,
     /// On disk: what a node knows of its earlier lives.
     pub memory: BTreeMap<CertName, Memory>,
+    /// On disk: the records that counted last, of those that are never removed.
+    pub records: BTreeMap<Key, Envelope>,
     /// On disk and served.
     pub disk: BTreeMap<(CertName, TargetName), Placed>,
     pub troubles: Vec<String>,
@@ -57,6 +72,21 @@ impl Machine {
         let off = certfleet_core::time::Timestamp::from_second(wall.as_second() + self.off_seconds).expect("within time");
         let wall = off + Duration::from_nanos(u64::from(wall.subsec_nanosecond().unsigned_abs()));
         Now { wall, mono: Mono(self.origin + t) }
+    }
+
+    /// What it signs with.
+    pub fn pen(&self) -> SigningKey {
+        signing_key(&self.identity)
+    }
+
+    /// What is sealed for it.
+    pub fn sealing_key(&self) -> SealingKey {
+        sealing_key(&self.identity)
+    }
+
+    /// How late it hears of a change of this key.
+    pub fn slowness(&self, key: &Key) -> Duration {
+        self.slow.iter().filter(|(prefix, _)| key.is_under(prefix)).map(|(_, span)| *span).max().unwrap_or_default()
     }
 
     pub fn is_up(&self) -> bool {
@@ -75,13 +105,34 @@ impl Machine {
             incarnation: format!("{}.{}", self.id, self.life).parse().expect("name"),
             identity: self.identity.clone(),
             fleet: self.fleet.clone(),
-            configured: certfleet_core::spec::all_roles(),
+            verifying_keys: vec![signing_key("the fleet").verifying_key()],
+            configured: self.roles.clone(),
             version: "0.1.0".into(),
         };
         let mut view = View::new(me, self.spec.clone());
         view.local.memory.clone_from(&self.memory);
         view.local.store = StoreState::Ready;
+        for (key, envelope) in &self.records {
+            view.recall(key, envelope, Mono(self.origin));
+        }
         self.view.insert(view)
+    }
+
+    /// Writes to disk what counts, of the records that are never removed.
+    pub fn keep<'f>(&mut self, found: impl IntoIterator<Item = &'f Found>) {
+        let Some(view) = &self.view else { return };
+        for (key, (envelope, revision)) in found.into_iter().filter_map(|(key, stored)| Some((key, stored.as_ref()?))) {
+            let counts = view.accepted.get(key).is_some_and(|accepted| accepted.revision == *revision);
+            if counts && RecordKey::of(key).is_some_and(|record| is_kept(&record)) {
+                self.records.insert(key.clone(), envelope.clone());
+            }
+        }
+    }
+
+    /// Whether it knows this value of a key, or did when it went down.
+    pub fn knows(&self, key: &Key, nonce: &Nonce) -> bool {
+        let accepted = self.view.as_ref().and_then(|view| view.accepted.get(key)).map(|accepted| &accepted.revision.nonce);
+        accepted.into_iter().chain(self.records.get(key).map(|envelope| &envelope.nonce)).any(|known| known == nonce)
     }
 
     /// The process ends; what is on disk stays.

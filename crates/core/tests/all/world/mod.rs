@@ -1,26 +1,33 @@
 //! A small world for the core: machines with a view each, a store, a CA, clocks that disagree, and one queue of events that makes every
 //! run of a seed the same. After every step the invariants are checked; a machine that is too busy is stopped as a livelock.
 
+mod account;
 mod ca;
 mod command;
 mod execute;
 mod fleet;
+mod keys;
 mod machine;
 mod narrate;
 mod store;
 mod table;
 mod timeline;
+mod trust;
+mod watch;
+mod words;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use certfleet_core::decide::{Action, Plan, Subject, decide};
+use certfleet_core::envelope::{Envelope, Revision};
 use certfleet_core::hash::draw;
 use certfleet_core::invariants::{Books, Violation};
 use certfleet_core::key::Key;
 use certfleet_core::names::IssuerName;
-use certfleet_core::view::Outcome;
+use certfleet_core::trust::Grant;
+use certfleet_core::view::{Outcome, Taken};
 
 pub use command::{Story, tell};
 
@@ -28,6 +35,7 @@ use ca::FakeCa;
 use machine::Machine;
 use store::FakeStore;
 use timeline::Queued;
+use watch::Watch;
 
 /// Most actions of one machine within a second.
 const ACTIONS_PER_SECOND_MAX: u32 = 60;
@@ -58,6 +66,9 @@ pub struct Ticket {
     pub action: Action,
 }
 
+/// What stood under a key at a moment.
+pub type Found = (Key, Option<(Envelope, Revision)>);
+
 /// What the queue holds.
 #[derive(Debug, Clone)]
 pub enum Happening {
@@ -65,8 +76,8 @@ pub enum Happening {
     Deliver(String, u32, Key),
     /// An action takes effect outside.
     Effect(Box<Ticket>),
-    /// Its machine hears of it, having read the keys again that it touched.
-    Absorb(Box<(Ticket, Outcome)>, Vec<Key>),
+    /// Its machine hears of it, and of what stood under the keys that it touched right after.
+    Absorb(Box<(Ticket, Outcome)>, Vec<Found>),
     /// A machine's timer.
     Wake(String, u32),
 }
@@ -91,6 +102,11 @@ pub struct World {
     drawn: u64,
     events: u64,
     keys_made: u64,
+    /// How many machines came with tokens.
+    built: u64,
+    /// What the tokens allow.
+    tokens: BTreeMap<String, Grant>,
+    watch: Watch,
     /// What the CA last said to a machine about an order.
     last_words: BTreeMap<(String, String), String>,
 }
@@ -113,6 +129,9 @@ impl World {
             drawn: 0,
             events: 0,
             keys_made: 0,
+            built: 0,
+            tokens: BTreeMap::new(),
+            watch: Watch::default(),
             last_words: BTreeMap::new(),
         }
     }
@@ -151,7 +170,7 @@ impl World {
         match event {
             Happening::Deliver(_, _, key) => self.deliver(&id, &key),
             Happening::Effect(ticket) => return self.effect(*ticket),
-            Happening::Absorb(heard, keys) => self.absorb(&heard.0, &keys, heard.1),
+            Happening::Absorb(heard, found) => self.absorb(&heard.0, &found, heard.1),
             Happening::Wake(..) => {}
         }
         self.decide(&id);
@@ -168,18 +187,40 @@ impl World {
         self.machines.get_mut(id).expect("looked at above")
     }
 
+    fn find(&self, key: &Key) -> Found {
+        (key.clone(), self.store.get(key).map(|(envelope, revision)| (envelope.clone(), revision.clone())))
+    }
+
     /// A machine reads a key.
     fn deliver(&mut self, id: &str, key: &Key) {
+        let found = self.find(key);
+        self.take_in(id, &found);
+    }
+
+    fn take_in(&mut self, id: &str, (key, stored): &Found) {
         let (t, wall) = (self.t, self.wall());
         let Some(machine) = self.machines.get_mut(id).filter(|machine| !machine.cut_from_store) else { return };
         let now = machine.now(t, wall);
         let Some(view) = &mut machine.view else { return };
-        view.apply(key, self.store.get(key), now.mono);
+        let stored = stored.as_ref().map(|(envelope, revision)| (envelope, revision));
+        let taken = view.apply(key, stored, now.mono);
         machine.memory.clone_from(&view.local.memory);
+        let envelope = stored.map(|(envelope, _)| envelope.clone()).filter(|_| taken == Taken::New);
+        // A change of the roster can have made strays count.
+        let changes_roster = taken == Taken::New && (key.is_under("fleet") || key.is_under("nodes"));
+        let found: Vec<Found> = if changes_roster { self.store.keys().iter().map(|key| self.find(key)).collect() } else { Vec::new() };
+        let own = stored.map(|(envelope, revision)| (key.clone(), Some((envelope.clone(), revision.clone()))));
+        self.machine(id).keep(own.iter().chain(&found));
+        if let Some(envelope) = envelope {
+            self.look_at_taken(id, key, &envelope);
+        }
+        if key.is_under("accounts/@key") || key.is_under("wraps") {
+            self.try_account_keys(id);
+        }
     }
 
-    fn absorb(&mut self, ticket: &Ticket, keys: &[Key], outcome: Outcome) {
-        keys.iter().for_each(|key| self.deliver(&ticket.machine, key));
+    fn absorb(&mut self, ticket: &Ticket, found: &[Found], outcome: Outcome) {
+        found.iter().for_each(|found| self.take_in(&ticket.machine, found));
         let (t, wall) = (self.t, self.wall());
         let machine = self.machine(&ticket.machine);
         let now = machine.now(t, wall);
@@ -193,7 +234,7 @@ impl World {
         let others: Vec<(String, u32)> =
             self.machines.values().filter(|m| m.id != writer && m.is_up()).map(|m| (m.id.clone(), m.life)).collect();
         for (id, life) in others {
-            let delay = self.ms(5, 30);
+            let delay = self.ms(5, 30) + self.machine(&id).slowness(key);
             self.later(delay, Happening::Deliver(id, life, key.clone()));
         }
     }
@@ -242,7 +283,7 @@ impl World {
 
     fn delay(&mut self, action: &Action) -> Duration {
         match action {
-            Action::Call(..) | Action::Register(..) | Action::CheckClock(_) => self.ms(30, 60),
+            Action::Call(..) | Action::Register(..) | Action::RollAccount(..) | Action::CheckClock(_) => self.ms(30, 60),
             Action::Install(..) => self.ms(80, 150),
             _ => self.ms(3, 9),
         }

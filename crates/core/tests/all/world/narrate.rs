@@ -79,7 +79,7 @@ impl World {
 pub(super) fn point(action: &Action) -> String {
     match action {
         Action::Beat(..) => "beat".into(),
-        Action::CreateAccountKey => "create-account-key".into(),
+        Action::CreateAccountKey(..) => "create-account-key".into(),
         Action::Register(..) => "register".into(),
         Action::CheckClock(_) => "check-clock".into(),
         Action::Reread(..) => "reread".into(),
@@ -92,6 +92,13 @@ pub(super) fn point(action: &Action) -> String {
         Action::Report(..) => "report".into(),
         Action::LookThrough => "look through".into(),
         Action::Remove(_) => "remove".into(),
+        Action::PrepareAccountKey(..) => "prepare-account-key".into(),
+        Action::RollAccount(..) => "roll-account".into(),
+        Action::Request(..) => "request".into(),
+        Action::Wrap(_) => "wrap".into(),
+        Action::Record(record, ..) => format!("record {}", record.to_string().split('/').next().unwrap_or_default()),
+        Action::PutBack(..) => "put-back".into(),
+        Action::LetIn(..) => "let-in".into(),
     }
 }
 

@@ -25,7 +25,7 @@ const TEMP_SECONDS_MAX: i64 = 3600;
 /// Age at which the tombstone of a key that is never used again goes.
 const TOMBSTONE_SECONDS_MAX: i64 = 24 * 3600;
 /// Keys that are created once and never again: only these are ever unlinked.
-const CREATED_ONCE: [&str; 5] = ["keys", "wraps", "versions", "challenges", THROW_AWAY];
+const CREATED_ONCE: [&str; 4] = ["keys", "versions", "challenges", THROW_AWAY];
 /// Keys whose one user is gone when they are deleted.
 const THROW_AWAY: &str = "probe";
 

@@ -1,0 +1,83 @@
+//! Letting machines in: an `issue` node writes the record of a machine that holds a token, after it has counted the token's use.
+//!
+//! Always holds: the use is written before the member, so that a token for one never lets in two, whatever crashes in between. That the
+//! fleet key signed the token, for this name and these roles, every node has checked before it got here.
+
+use super::action::{Action, Subject};
+use super::holder::{GRACE, my_rank_among};
+use super::plan::Plan;
+use crate::key::RecordKey;
+use crate::names::NodeName;
+use crate::records::{InvitationRecord, InvitationUse, NodeRecord};
+use crate::spec::Role;
+use crate::time::Now;
+use crate::trust::Grant;
+use crate::view::{Observed, View};
+
+pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
+    if !view.my_roles().contains(&Role::Issue) || view.local.leaving || view.local.duplicate.is_some() || view.local.beaten_at.is_none() {
+        return;
+    }
+    for (node, asking) in &view.joining {
+        let subject = Subject::Joining(node.clone());
+        let turn = plan.due(view, now, subject.clone()) + GRACE * my_rank_among(view, now, &format!("joining/{node}"), Some(Role::Issue));
+        if now.mono < turn {
+            plan.wake(turn);
+            continue;
+        }
+        match next(view, now, node, asking) {
+            Ok(action) => plan.act(view, now, action),
+            Err(why) => drop(plan.troubles.insert(format!("{node} asks to be let in, and is not: {why}"))),
+        }
+    }
+}
+
+fn next(view: &View, now: Now, node: &NodeName, asking: &Observed<NodeRecord>) -> Result<Action, String> {
+    let machine = &asking.value;
+    let member = view.nodes.get(node);
+    if member.is_some_and(|member| member.identity == machine.identity) {
+        return Ok(Action::LetIn(node.clone(), asking.revision.clone()));
+    }
+    let grant = machine.grant.as_ref().ok_or("it has no token")?.verify(&view.roster.verifying_keys).map_err(|error| error.to_string())?;
+    let invitation = used(view, &grant, machine);
+    may_come(view, now, &grant, machine, invitation.is_none())?;
+    let record = |key, value: Result<_, serde_json::Error>| {
+        let value = value.map_err(|error| error.to_string())?;
+        let base = view.base(&RecordKey::key(&key));
+        Ok(Action::Record(key, Box::new(value), base))
+    };
+    match invitation {
+        Some(counted) => record(RecordKey::Invitation(grant.id), serde_json::to_value(counted)),
+        None => record(RecordKey::Node(node.clone()), serde_json::to_value(machine)),
+    }
+}
+
+/// The invitation's record with this use in it; none if it is there already.
+fn used(view: &View, grant: &Grant, machine: &NodeRecord) -> Option<InvitationRecord> {
+    let known = view.invitations.get(&grant.id);
+    if known.is_some_and(|known| known.used_by.iter().any(|by| by.identity == machine.identity)) {
+        return None;
+    }
+    let empty = || InvitationRecord { id: grant.id.clone(), used_by: Vec::new(), extra: Default::default() };
+    let mut counted = known.cloned().unwrap_or_else(empty);
+    counted.used_by.push(InvitationUse { node: machine.name.clone(), identity: machine.identity.clone() });
+    Some(counted)
+}
+
+fn may_come(view: &View, now: Now, grant: &Grant, machine: &NodeRecord, is_counted: bool) -> Result<(), String> {
+    let uses = view.invitations.get(&grant.id).map_or(0, |known| known.used_by.len());
+    let fleet = view.fleet.as_ref();
+    let taken = view.nodes.contains_key(&machine.name) && !view.is_removed(&machine.name);
+    match () {
+        () if !is_counted && grant.expires_at <= now.wall => Err(format!("its token expired at {:.0}", grant.expires_at)),
+        () if !is_counted && uses >= grant.uses as usize => Err(format!("its token is used up: it was for {} node(s)", grant.uses)),
+        () if fleet.is_none_or(|fleet| fleet.epoch != grant.epoch) => Err("its token is from before a backup was restored".into()),
+        () if fleet.is_some_and(|fleet| fleet.removals.iter().any(|removal| removal.identity == machine.identity)) => {
+            Err("the fleet has removed this machine".into())
+        }
+        () if taken && !grant.replace => {
+            Err("the fleet has a node of that name; for a machine that was rebuilt, invite it with `--replace`".into())
+        }
+        () => Ok(()),
+    }
+}

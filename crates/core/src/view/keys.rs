@@ -1,0 +1,88 @@
+//! What is known of keys: who could read them, and whether anybody still can.
+
+use super::View;
+use crate::decide::Readers;
+use crate::names::{CertName, Identifier, NodeName, SpkiHash};
+use crate::spec::{Role, Specification};
+use crate::time::{Mono, Now};
+
+/// How long all who should have a key must have lacked it before it counts as lost, in seconds: one of them may be about to open it.
+const LOST_SECONDS: u64 = 60;
+
+impl View {
+    /// Whether a node that was removed as compromised could read a key of this specification that was made when the fleet's list had
+    /// `after_removals` entries.
+    pub fn is_exposed(&self, spec: &Specification, after_removals: u64) -> bool {
+        self.later_compromises(after_removals).any(|node| spec.is_placed_on(node))
+    }
+
+    /// Whether a node that was removed as compromised since could read the account key.
+    pub fn is_account_exposed(&self) -> bool {
+        let Some(key) = &self.account_key else { return false };
+        self.later_compromises(key.current.after_removals).any(|node| self.has_issued(node))
+    }
+
+    /// Of a removed node only the name is known for certain; its record may be a successor's. Rather once too often than not.
+    fn has_issued(&self, node: &NodeName) -> bool {
+        self.nodes.get(node).is_none_or(|record| record.granted.contains(&Role::Issue))
+    }
+
+    fn later_compromises(&self, after_removals: u64) -> impl Iterator<Item = &NodeName> {
+        let removals = self.fleet.iter().flat_map(|fleet| &fleet.removals);
+        removals.skip(usize::try_from(after_removals).unwrap_or(usize::MAX)).filter(|r| r.compromised).map(|r| &r.node)
+    }
+
+    /// The thumbprint of the account key in use.
+    pub fn account_thumbprint(&self) -> Option<&str> {
+        self.account_key.as_ref().map(|key| key.current.thumbprint.as_str())
+    }
+
+    /// Names that are validated now by an account with another key, as while the key is being changed: its thumbprint.
+    pub fn other_thumbprints(&self) -> impl Iterator<Item = (&Identifier, &str)> {
+        let usual = self.account_thumbprint();
+        let attempts = self.certs.values().filter_map(|seen| seen.value.attempt.as_ref());
+        let others = attempts.filter_map(move |attempt| {
+            let thumbprint = self.accounts.get(&attempt.issuer)?.value.thumbprint.as_str();
+            (Some(thumbprint) != usual).then(|| attempt.names.iter().map(move |name| (name, thumbprint)))
+        });
+        others.flatten()
+    }
+
+    /// The members that are meant to read a certificate's key.
+    pub fn readers(&self, spec: &Specification) -> Readers {
+        let members = self.roster.with_role(Role::Deploy).filter(|(node, _)| spec.is_placed_on(node));
+        members.map(|(node, member)| (node.clone(), member.sealing_key)).collect()
+    }
+
+    /// The members that are meant to read the account key.
+    pub fn account_readers(&self) -> Readers {
+        self.roster.with_role(Role::Issue).map(|(node, member)| (node.clone(), member.sealing_key)).collect()
+    }
+
+    /// Whether all live nodes on which `cert` is placed say that they cannot open its key, and have said so for a while.
+    pub fn is_lost(&self, cert: &CertName, key: &SpkiHash, now: Now) -> bool {
+        let placed = self.placed_nodes(cert).into_iter().filter(|node| self.is_live(node, now.mono));
+        self.lacked_since(placed, key).is_some_and(|since| now.mono.since(since).as_secs() >= LOST_SECONDS)
+    }
+
+    /// Whether all live `issue` nodes say that they cannot open the account key.
+    pub fn is_account_lost(&self, now: Now) -> bool {
+        let Some(key) = &self.account_key else { return false };
+        let issuers = self.live_issuers(now.mono);
+        self.lacked_since(issuers.iter().copied(), &key.current.spki).is_some_and(|since| now.mono.since(since).as_secs() >= LOST_SECONDS)
+    }
+
+    /// Since when all of `nodes` have lacked the key; none if one of them does not say so, or there are none.
+    fn lacked_since<'n>(&self, nodes: impl Iterator<Item = &'n NodeName>, key: &SpkiHash) -> Option<Mono> {
+        let mut since = None;
+        for node in nodes {
+            let lacks = if *node == self.me.node {
+                *self.local.lacks.get(key)?
+            } else {
+                self.presence.get(node).filter(|seen| seen.value.lacks.contains(key))?.changed_at
+            };
+            since = since.max(Some(lacks));
+        }
+        since
+    }
+}

@@ -1,0 +1,113 @@
+//! Taking what was read from the store into the view, and what counts of it into the sealed cache.
+
+use certfleet_acme::inspect_csr;
+use certfleet_core::envelope::Envelope;
+use certfleet_core::key::{Key, RecordKey};
+use certfleet_core::names::{Identifier, SpkiHash};
+use certfleet_core::records::{AccountKeyRecord, RequestRecord, WrapRecord};
+use certfleet_core::spec::Role;
+use certfleet_core::time::Mono;
+use certfleet_core::view::{Taken, View, is_kept};
+use certfleet_store::{Stored, Unreadable};
+
+use super::parts::Kit;
+use crate::executor::Found;
+use crate::trust::ACCOUNT_PURPOSE;
+
+impl Kit {
+    /// Takes in what was read. What counts is on disk before anything is decided by it.
+    pub fn take_in(&self, view: &mut View, found: &[Found], unreadable: Vec<Unreadable>, now: Mono) {
+        let roster = view.roster.clone();
+        for (key, stored) in found {
+            match stored {
+                Some(stored) => self.take_in_one(view, key, stored, now),
+                None => {
+                    view.apply(key, None, now);
+                }
+            }
+        }
+        for Unreadable { key, why, revision } in unreadable {
+            if let Some(revision) = revision {
+                view.refuse(&key, &why, &revision, false, now);
+            }
+        }
+        if view.roster != roster {
+            self.roster.store(std::sync::Arc::new(view.roster.clone()));
+            self.keep_all(view, found);
+        }
+        if found.iter().any(|(key, _)| key.is_under("accounts/@key") || key.is_under("wraps")) {
+            self.try_account_keys(view, now);
+        }
+    }
+
+    fn take_in_one(&self, view: &mut View, key: &Key, stored: &Stored, now: Mono) {
+        let record = RecordKey::of(key);
+        if let Some(RecordKey::Request(..)) = &record
+            && let Err(why) = check_request(&stored.envelope)
+        {
+            return view.refuse(key, &why, &stored.revision, false, now);
+        }
+        let taken = view.apply(key, Some((&stored.envelope, &stored.revision)), now);
+        if taken == Taken::New && record.as_ref().is_some_and(|record| is_kept(record) || matches!(record, RecordKey::Wrap(..))) {
+            self.keep(key, &stored.envelope);
+        }
+    }
+
+    /// A change of the roster can have made strays of this batch count.
+    fn keep_all(&self, view: &View, found: &[Found]) {
+        for (key, stored) in found.iter().filter_map(|(key, stored)| Some((key, stored.as_ref()?))) {
+            let counts = view.accepted.get(key).is_some_and(|accepted| accepted.revision == stored.revision);
+            if counts && RecordKey::of(key).is_some_and(|record| is_kept(&record)) {
+                self.keep(key, &stored.envelope);
+            }
+        }
+    }
+
+    fn keep(&self, key: &Key, envelope: &Envelope) {
+        if self.keeper.get(key).as_ref() == Some(envelope) {
+            return;
+        }
+        if let Err(error) = self.keeper.cache(key, envelope) {
+            tracing::error!(event = "record-not-kept", key = %key, error = %error);
+        }
+    }
+
+    /// Whether this node can open the account keys; what it lacks, others are asked for.
+    pub fn try_account_keys(&self, view: &mut View, now: Mono) {
+        let Some(record) = view.account_key.clone().filter(|_| view.my_roles().contains(&Role::Issue)) else { return };
+        for spki in self.openable(&record) {
+            match spki {
+                Ok(spki) => {
+                    view.local.lacks.remove(&spki);
+                    view.local.holds.insert(spki);
+                }
+                Err(spki) => {
+                    view.local.holds.remove(&spki);
+                    view.local.lacks.entry(spki).or_insert(now);
+                }
+            }
+        }
+    }
+
+    fn openable(&self, record: &AccountKeyRecord) -> Vec<Result<SpkiHash, SpkiHash>> {
+        let opens = |key: &certfleet_core::records::AccountKey| {
+            let wrap = RecordKey::Wrap(key.spki.clone(), self.pen.node().clone()).key();
+            let later = self.keeper.get(&wrap).and_then(|envelope| envelope.record::<WrapRecord>().ok());
+            let opened = self.pen.open(&key.key, later.as_ref().map(|later| &later.wrap), ACCOUNT_PURPOSE, &key.spki);
+            opened.map(|_| key.spki.clone()).map_err(|_| key.spki.clone())
+        };
+        record.keys().map(opens).collect()
+    }
+}
+
+/// Whether the request asks for what the record says, with the key that it says.
+fn check_request(envelope: &Envelope) -> Result<(), String> {
+    let record: RequestRecord = envelope.record().map_err(|error| error.to_string())?;
+    let facts = inspect_csr(&record.csr).map_err(|error| error.to_string())?;
+    let set = |names: &[Identifier]| names.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    match () {
+        () if facts.key != record.key => Err("its certificate signing request is for another key".into()),
+        () if set(&facts.names) != set(&record.names) => Err("its certificate signing request is for other names".into()),
+        () => Ok(()),
+    }
+}

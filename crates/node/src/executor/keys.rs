@@ -1,0 +1,171 @@
+//! Actions that make certificates' keys, and what opens and wraps sealed ones.
+
+use certfleet_acme::{csr_with_key, make_key_and_csr};
+use certfleet_core::decide::{RequestKey, WantedKey, WantedRequest, WantedWrap};
+use certfleet_core::envelope::{Envelope, Expect};
+use certfleet_core::key::RecordKey;
+use certfleet_core::names::{CertName, Generation, Identifier, SpkiHash};
+use certfleet_core::records::{AccountKeyRecord, PrivateKeyRecord, RequestRecord, WrapRecord};
+use certfleet_core::secret::{Sealed, Secret, Wrap};
+use certfleet_core::spec::KeyType;
+use certfleet_core::view::{MadeKey, Outcome};
+use serde::de::DeserializeOwned;
+
+use super::{ActionError, Done, Executor};
+use crate::crash;
+use crate::trust::ACCOUNT_PURPOSE;
+
+struct Fresh {
+    spki: SpkiHash,
+    pem: Secret,
+    csr: Vec<u8>,
+}
+
+async fn fresh(cert: &CertName, kind: KeyType, names: Vec<Identifier>) -> Result<Fresh, ActionError> {
+    let made = tokio::task::spawn_blocking(move || make_key_and_csr(kind, &names)).await;
+    let made = made.map_err(|e| ActionError::Other(e.to_string()))?.map_err(|e| ActionError::Other(format!("{cert}: {e}")))?;
+    Ok(Fresh { spki: made.spki, pem: made.key_pem, csr: made.csr_der })
+}
+
+impl Executor {
+    /// The record that this node took for good last.
+    pub(super) fn kept<T: DeserializeOwned>(&self, key: &RecordKey) -> Result<Option<T>, ActionError> {
+        let Some(envelope) = self.keeper.get(&key.key()) else { return Ok(None) };
+        envelope.record().map(Some).map_err(|e| ActionError::Other(format!("{key}: {e}")))
+    }
+
+    /// Opens a secret with the wraps that are known here.
+    pub(super) fn open(&self, sealed: &Sealed, purpose: &str, spki: &SpkiHash) -> Result<Secret, ActionError> {
+        let later: Option<WrapRecord> = self.kept(&RecordKey::Wrap(spki.clone(), self.pen.node().clone()))?;
+        let opened = self.pen.open(sealed, later.as_ref().map(|later| &later.wrap), purpose, spki);
+        opened.map_err(|e| ActionError::Lacks(spki.clone(), e.to_string()))
+    }
+
+    /// The key is stored before any CSR names it. Who is not among its readers forgets it here.
+    pub(super) async fn make_key(&self, cert: CertName, number: Generation, wanted: WantedKey) -> Done {
+        let made = fresh(&cert, wanted.kind, wanted.names).await?;
+        let sealed = self.pen.seal(&made.pem, cert.as_str(), &made.spki, &wanted.readers);
+        let record = PrivateKeyRecord {
+            cert: cert.clone(),
+            spki: made.spki.clone(),
+            created_at: self.clock.now().wall,
+            key: sealed.map_err(|e| ActionError::Other(e.to_string()))?,
+            extra: Default::default(),
+        };
+        drop(made.pem);
+        crash::point("before-store", "key");
+        let (_, done) = self.put(&RecordKey::PrivateKey(made.spki.clone()), &record, &Expect::Absent).await?;
+        crash::point("after-store", "key");
+        if !done {
+            return Err(ActionError::Other(format!("{cert}: a fresh key's hash is in the store already")));
+        }
+        Ok((Vec::new(), Outcome::KeyMade(cert, number, MadeKey { key: made.spki, csr: made.csr })))
+    }
+
+    /// A request with a key that this node has, or with a new one that never leaves it.
+    pub(super) async fn request(&self, cert: CertName, wanted: WantedRequest, expect: Expect) -> Done {
+        let (key, csr) = match &wanted.key {
+            RequestKey::New(kind) => self.make_own_key(&cert, *kind, wanted.names.clone()).await?,
+            RequestKey::Kept(spki) => {
+                let pem = self.private_key(&cert, spki).await?;
+                let text = pem.expose_text().ok_or_else(|| ActionError::Other(format!("{cert}: its key is not PEM")))?;
+                let csr = csr_with_key(text, &wanted.names).map_err(|e| ActionError::Other(format!("{cert}: {e}")))?;
+                (spki.clone(), csr)
+            }
+        };
+        let record = RequestRecord {
+            after: wanted.after,
+            names: wanted.names,
+            key,
+            csr,
+            after_removals: wanted.after_removals,
+            at: self.clock.now().wall,
+            extra: Default::default(),
+        };
+        crash::point("before-store", "request");
+        let (found, done) = self.put(&RecordKey::Request(cert.clone(), self.pen.node().clone()), &record, &expect).await?;
+        crash::point("after-store", "request");
+        if done {
+            tracing::info!(event = "requested", cert = %cert, key = record.key.as_str());
+        }
+        Ok((vec![found], Outcome::Done))
+    }
+
+    /// It is on disk, sealed for this node, before the CSR is seen by anybody.
+    async fn make_own_key(&self, cert: &CertName, kind: KeyType, names: Vec<Identifier>) -> Result<(SpkiHash, Vec<u8>), ActionError> {
+        let made = fresh(cert, kind, names).await?;
+        let sealed = self.pen.seal_for_myself(&made.pem, cert.as_str(), &made.spki).map_err(|e| ActionError::Other(e.to_string()))?;
+        let record = PrivateKeyRecord {
+            cert: cert.clone(),
+            spki: made.spki.clone(),
+            created_at: self.clock.now().wall,
+            key: sealed,
+            extra: Default::default(),
+        };
+        let key = RecordKey::PrivateKey(made.spki.clone());
+        let envelope = self.pen.write(&key, &record, &Expect::Absent)?;
+        self.keeper.keep(&key.key(), &envelope).map_err(|e| ActionError::Other(e.to_string()))?;
+        Ok((made.spki, made.csr))
+    }
+
+    /// A key that this node is meant to read: from its cache, else from the store; with a later wrap if its own does not open.
+    pub(super) async fn private_key(&self, cert: &CertName, spki: &SpkiHash) -> Result<Secret, ActionError> {
+        let key = RecordKey::PrivateKey(spki.clone());
+        let kept = self.kept::<PrivateKeyRecord>(&key).ok().flatten();
+        if let Some(secret) = kept.and_then(|record| self.open_key(cert, &record).ok()) {
+            return Ok(secret);
+        }
+        let stored = self.read_trusted(&key).await?;
+        let Some(envelope) = stored else { return Err(ActionError::Lacks(spki.clone(), format!("{key} is not in the store"))) };
+        let record: PrivateKeyRecord = envelope.record().map_err(|e| ActionError::Other(format!("{key}: {e}")))?;
+        let wrap = RecordKey::Wrap(spki.clone(), self.pen.node().clone());
+        if let Some(later) = self.read_trusted(&wrap).await? {
+            self.keep(&wrap, &later)?;
+        }
+        let secret = self.open_key(cert, &record)?;
+        self.keep(&key, &envelope)?;
+        Ok(secret)
+    }
+
+    fn open_key(&self, cert: &CertName, record: &PrivateKeyRecord) -> Result<Secret, ActionError> {
+        let spki = &record.spki;
+        let secret = self.open(&record.key, record.cert.as_str(), spki)?;
+        let is_it = certfleet_acme::spki_of_key(&secret).is_ok_and(|found| found == *spki) && record.cert == *cert;
+        if is_it { Ok(secret) } else { Err(ActionError::Lacks(spki.clone(), format!("keys/{spki} holds another key"))) }
+    }
+
+    pub(super) fn keep(&self, key: &RecordKey, envelope: &Envelope) -> Result<(), ActionError> {
+        self.keeper.keep(&key.key(), envelope).map_err(|e| ActionError::Other(e.to_string()))
+    }
+
+    /// Wraps a key for a node that cannot open it.
+    pub(super) async fn wrap(&self, wanted: WantedWrap) -> Done {
+        let WantedWrap { spki, cert, node, sealing_key } = wanted;
+        let (sealed, purpose) = self.sealed(&spki, cert.as_ref()).await?;
+        let later: Option<WrapRecord> = self.kept(&RecordKey::Wrap(spki.clone(), self.pen.node().clone()))?;
+        let later: Option<&Wrap> = later.as_ref().map(|later| &later.wrap);
+        let wrap = self.pen.wrap_for(&sealed, later, (&purpose, &spki), (&node, &sealing_key));
+        let wrap = wrap.map_err(|e| ActionError::Other(format!("keys/{spki} for {node}: {e}")))?;
+        let key = RecordKey::Wrap(spki.clone(), node.clone());
+        let expect = self.base(&key).await?;
+        let record = WrapRecord { spki: spki.clone(), node: node.clone(), wrap, extra: Default::default() };
+        let (_, done) = self.put(&key, &record, &expect).await?;
+        if done {
+            tracing::info!(event = "wrapped", key = spki.as_str(), reader = %node);
+        }
+        Ok((Vec::new(), Outcome::Wrapped(spki, node)))
+    }
+
+    async fn sealed(&self, spki: &SpkiHash, cert: Option<&CertName>) -> Result<(Sealed, String), ActionError> {
+        let Some(cert) = cert else {
+            let record: Option<AccountKeyRecord> = self.kept(&RecordKey::AccountKey)?;
+            let key = record.and_then(|record| record.keys().find(|key| key.spki == *spki).cloned());
+            let key = key.ok_or_else(|| ActionError::Other(format!("the account key {spki} is not there any more")))?;
+            return Ok((key.key, ACCOUNT_PURPOSE.to_owned()));
+        };
+        self.private_key(cert, spki).await?;
+        let record: Option<PrivateKeyRecord> = self.kept(&RecordKey::PrivateKey(spki.clone()))?;
+        let record = record.ok_or_else(|| ActionError::Other(format!("keys/{spki} is not here")))?;
+        Ok((record.key, record.cert.to_string()))
+    }
+}

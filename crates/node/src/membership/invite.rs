@@ -1,0 +1,57 @@
+//! `invite`: a token, signed by the fleet key.
+
+use std::time::Duration;
+
+use certfleet_core::names::{NodeName, NodePattern};
+use certfleet_core::spec::Roles;
+use certfleet_core::time::{Timestamp, later};
+use certfleet_core::trust::{Grant, SignedGrant, SigningKey};
+use certfleet_core::view::View;
+
+use super::{MembershipError, refused};
+use crate::identity::{random_hex, random_signing_key};
+use crate::token::Token;
+
+/// What an invitation grants.
+#[derive(Debug, Clone)]
+pub struct Invitation {
+    /// Who may use it.
+    pub node: NodePattern,
+    /// As what.
+    pub roles: Roles,
+    /// How many nodes.
+    pub uses: u32,
+    /// How long.
+    pub valid_for: Duration,
+    /// Instead of an older machine of that name.
+    pub replace: bool,
+}
+
+/// Makes a token. `view` is what the store says; `store` is where a machine that joins finds it.
+pub fn invite(view: &View, store: &str, invitation: &Invitation, fleet_key: &SigningKey, now: Timestamp) -> Result<Token, MembershipError> {
+    let Some(fleet) = &view.fleet else {
+        return refused("the fleet's record cannot be read", "`certfleet store check` says what stands in the store");
+    };
+    if !fleet.verifying_keys.contains(&fleet_key.verifying_key()) {
+        return refused("this is another fleet's key", "give the key of this fleet with `--fleet-key FILE`");
+    }
+    let only = invitation.node.is_exact().then(|| invitation.node.as_str().parse::<NodeName>().ok()).flatten();
+    if let Some(node) = only.filter(|node| !invitation.replace && view.nodes.contains_key(node) && !view.is_removed(node)) {
+        return refused(format!("the fleet has a node {node} already"), "for a machine that was rebuilt, add `--replace`");
+    }
+    let join_key = random_signing_key()?;
+    let grant = Grant {
+        id: random_hex(16)?.parse().expect("hex digits are a name"),
+        fleet: fleet.id.clone(),
+        fleet_name: fleet.name.clone(),
+        epoch: fleet.epoch,
+        store: store.to_owned(),
+        node: invitation.node.clone(),
+        roles: invitation.roles.clone(),
+        uses: invitation.uses,
+        expires_at: later(now, invitation.valid_for),
+        replace: invitation.replace,
+        join_key: join_key.verifying_key(),
+    };
+    Ok(Token { grant: SignedGrant::new(&grant, fleet_key), verifying_keys: fleet.verifying_keys.clone(), join_key })
+}

@@ -1,0 +1,131 @@
+//! `join`: this machine draws its keys and asks, with the token, to be let in. An `issue` node lets it in as soon as one runs.
+
+use certfleet_core::envelope::Expect;
+use certfleet_core::key::RecordKey;
+use certfleet_core::names::NodeName;
+use certfleet_core::records::NodeRecord;
+use certfleet_core::time::Timestamp;
+use certfleet_core::trust::{Grant, Proof};
+use certfleet_core::view::View;
+use certfleet_store::{Settled, Store};
+
+use super::{Change, MembershipError, NAME_IS_FIXED, our_fleet, put, read, record, refused};
+use crate::config::Settings;
+use crate::identity::Identity;
+use crate::operator::view_of;
+use crate::token::{Token, only_node};
+use crate::trust::Pen;
+
+/// How far a joining machine came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// It is a member.
+    Member(Change),
+    /// It asks to be let in.
+    Asking(Change),
+}
+
+/// Asks to become the node that the token invites.
+pub async fn join(
+    store: &dyn Store,
+    settings: &Settings,
+    token: &Token,
+    node: Option<&NodeName>,
+    now: Timestamp,
+) -> Result<(Identity, Joined), MembershipError> {
+    let grant = token.grant().map_err(|error| crate::refusal::Refusal::new(error.to_string(), "ask for another token"))?;
+    let known = Identity::load(&settings.state)?;
+    let is_new = known.is_none();
+    let identity = match known {
+        Some(identity) => same_machine(settings, identity, &grant, node)?,
+        None => {
+            let name = joining_name(settings, &grant, node)?;
+            Identity::draw(grant.fleet.clone(), grant.fleet_name.clone(), token.verifying_keys.clone(), name)?
+        }
+    };
+    our_fleet(store, &identity).await?;
+    let view = view_of(store, settings, &identity, now).await?;
+    if view.nodes.get(&identity.node).is_some_and(|member| member.identity == identity.identity) {
+        return Ok((identity, Joined::Member(Change::Nothing)));
+    }
+    check_token(&view, &grant, &identity, now)?;
+    identity.save(&settings.state)?;
+    let asked = ask(store, &identity, token, &grant, now).await;
+    if is_new && matches!(asked, Err(MembershipError::Refused(_))) {
+        Identity::forget(&settings.state);
+    }
+    Ok((identity, Joined::Asking(asked?)))
+}
+
+fn same_machine(settings: &Settings, identity: Identity, grant: &Grant, node: Option<&NodeName>) -> Result<Identity, MembershipError> {
+    if identity.fleet != grant.fleet {
+        let file = settings.state.join("identity.json");
+        return refused(
+            format!("this machine is node {} of fleet {} already", identity.node, identity.fleet_name),
+            format!("to give it to fleet {} of the token, remove {} first", grant.fleet_name, file.display()),
+        );
+    }
+    match node.filter(|wanted| **wanted != identity.node) {
+        Some(wanted) => refused(format!("this machine is node {} already, not {wanted}", identity.node), NAME_IS_FIXED),
+        None => Ok(identity),
+    }
+}
+
+fn joining_name(settings: &Settings, grant: &Grant, node: Option<&NodeName>) -> Result<NodeName, MembershipError> {
+    let name = node.cloned().or_else(|| only_node(grant)).unwrap_or_else(|| settings.node.clone());
+    if grant.node.matches(&name) {
+        return Ok(name);
+    }
+    refused(format!("the token invites {}, not {name}", grant.node), "say `--node NAME` with a name that fits, or ask for another token")
+}
+
+/// What an `issue` node will look at before it lets the machine in, said now.
+fn check_token(view: &View, grant: &Grant, identity: &Identity, now: Timestamp) -> Result<(), MembershipError> {
+    let (node, anew) = (&identity.node, format!("ask for a new one: `certfleet invite {}`", identity.node));
+    let used = view.invitations.get(&grant.id).map_or(&[][..], |invitation| invitation.used_by.as_slice());
+    let taken = view.nodes.contains_key(node) && !view.is_removed(node);
+    match () {
+        () if used.iter().any(|by| by.identity == identity.identity) => Ok(()),
+        () if !grant.node.matches(node) => refused(format!("the token invites {}, not {node}", grant.node), "ask for one of this node's own"),
+        () if grant.expires_at <= now => refused(format!("the token expired at {}", grant.expires_at), anew),
+        () if view.fleet.as_ref().is_some_and(|fleet| fleet.epoch != grant.epoch) => {
+            refused("the token is from before the store was restored from a backup", anew)
+        }
+        () if used.len() >= grant.uses as usize => refused(format!("the token is used up: it was for {} node(s)", grant.uses), anew),
+        () if taken && !grant.replace => refused(
+            format!("the fleet has a node {node} already"),
+            format!("if this machine takes its place, invite it with `certfleet invite {node} --replace`, else join under another name"),
+        ),
+        () => Ok(()),
+    }
+}
+
+async fn ask(store: &dyn Store, identity: &Identity, token: &Token, grant: &Grant, now: Timestamp) -> Result<Change, MembershipError> {
+    let key = RecordKey::Joining(identity.node.clone());
+    let expect = match read(store, &key).await? {
+        Some((envelope, _)) if record::<NodeRecord>(&key, &envelope).is_ok_and(|there| there.identity == identity.identity) => {
+            return Ok(Change::Nothing);
+        }
+        Some((_, revision)) => Expect::Revision(revision),
+        None => Expect::Absent,
+    };
+    let (signing_key, sealing_key) = identity.public_keys();
+    let proof = Proof { invitation: &grant.id, node: &identity.node, identity: &identity.identity, keys: (&signing_key, &sealing_key) };
+    let member = NodeRecord {
+        name: identity.node.clone(),
+        identity: identity.identity.clone(),
+        signing_key,
+        sealing_key,
+        granted: grant.roles.clone(),
+        joined_at: now,
+        grant: Some(token.grant.clone()),
+        proof: Some(proof.sign(&token.join_key)),
+        extra: Default::default(),
+    };
+    match put(store, &Pen::new(identity), &key, &member, &expect, None).await? {
+        Settled::Done(_) => Ok(Change::Made),
+        Settled::Conflict => {
+            refused(format!("another machine asks to join as {} at the same moment", identity.node), "join under another name: `--node NAME`")
+        }
+    }
+}

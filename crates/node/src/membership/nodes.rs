@@ -1,0 +1,205 @@
+//! `node ls` and `node remove`.
+
+use certfleet_core::envelope::Expect;
+use certfleet_core::key::RecordKey;
+use certfleet_core::names::{CertName, NodeName};
+use certfleet_core::records::{NodeRecord, Removal};
+use certfleet_core::spec::{Role, Roles};
+use certfleet_core::time::Timestamp;
+use certfleet_core::trust::SigningKey;
+use certfleet_core::view::View;
+use certfleet_store::{Settled, Store, delete_settled};
+use serde::Serialize;
+
+use super::{Change, MembershipError, change_fleet, put, refused};
+use crate::identity::Identity;
+use crate::trust::Pen;
+
+/// Whether a node is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// It is.
+    Member,
+    /// It asks to be let in.
+    Joining,
+    /// It was removed.
+    Removed,
+    /// It was removed, and its keys may be in other hands.
+    Compromised,
+}
+
+/// A node as `node ls` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeRow {
+    /// Its name.
+    pub name: NodeName,
+    /// Whether it is in.
+    pub state: NodeState,
+    /// What it was granted.
+    pub granted: Roles,
+    /// What it does: granted and configured; none before it ran.
+    pub roles: Option<Roles>,
+    /// Of the key that its records are signed with: the first 16 hex digits of its SHA-256.
+    pub fingerprint: String,
+    /// When it joined, by its own clock.
+    pub joined_at: Timestamp,
+    /// When it last beat, by its own clock.
+    pub seen_at: Option<Timestamp>,
+    /// Of its software.
+    pub version: Option<String>,
+}
+
+/// Everyone: members, those who ask, and removed ones.
+pub fn list_nodes(view: &View) -> Vec<NodeRow> {
+    let member = |record: &NodeRecord| row(view, record, standing(view, record));
+    let members = view.nodes.values().map(member);
+    let asking = view.joining.values().map(|seen| &seen.value).filter(|asking| !is_member(view, asking));
+    let mut rows: Vec<NodeRow> = members.chain(asking.map(|record| row(view, record, NodeState::Joining))).collect();
+    rows.sort_by(|a, b| (&a.name, a.state as u8).cmp(&(&b.name, b.state as u8)));
+    rows
+}
+
+fn is_member(view: &View, asking: &NodeRecord) -> bool {
+    view.nodes.get(&asking.name).is_some_and(|member| member.identity == asking.identity)
+}
+
+fn standing(view: &View, record: &NodeRecord) -> NodeState {
+    let removals = view.fleet.iter().flat_map(|fleet| &fleet.removals);
+    match removals.into_iter().find(|removal| removal.identity == record.identity) {
+        Some(removal) if removal.compromised => NodeState::Compromised,
+        Some(_) => NodeState::Removed,
+        None => NodeState::Member,
+    }
+}
+
+fn row(view: &View, record: &NodeRecord, state: NodeState) -> NodeRow {
+    let presence = view.presence.get(&record.name).map(|seen| &seen.value).filter(|_| state == NodeState::Member);
+    NodeRow {
+        name: record.name.clone(),
+        state,
+        granted: record.granted.clone(),
+        roles: presence.map(|presence| presence.roles.clone()),
+        fingerprint: record.signing_key.fingerprint(),
+        joined_at: record.joined_at,
+        seen_at: presence.map(|presence| presence.at),
+        version: presence.map(|presence| presence.version.clone()),
+    }
+}
+
+/// What a removal brings with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// Whether it was news.
+    pub change: Change,
+    /// It was not in yet: its asking was taken away.
+    pub was_joining: bool,
+    /// Certificates whose key it could read, to be issued anew, and when.
+    pub renewals: Vec<Renewal>,
+    /// The account key is rolled over, since it could read that.
+    pub rolls_account: bool,
+}
+
+/// A certificate that is issued anew because a removed node could read its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewal {
+    /// Which.
+    pub cert: CertName,
+    /// Not before this moment, if it must wait: the CA or failed attempts said so. Else at once.
+    pub not_before: Option<Timestamp>,
+    /// An attempt runs, and comes first.
+    pub after_attempt: bool,
+}
+
+/// Ends a node's rights on every node.
+pub async fn remove_node(
+    store: &dyn Store,
+    identity: &Identity,
+    view: &View,
+    (name, compromised): (&NodeName, bool),
+    fleet_key: &SigningKey,
+    now: Timestamp,
+) -> Result<Removed, MembershipError> {
+    let Some(record) = view.nodes.get(name) else { return turn_away(store, view, name).await };
+    check_removable(identity, view, record)?;
+    vouch_for_others(store, identity, view, name, fleet_key).await?;
+    let removal = Removal { node: name.clone(), identity: record.identity.clone(), at: now, compromised };
+    let is_news = !view.fleet.iter().flat_map(|fleet| &fleet.removals).any(|r| r.identity == removal.identity && r.compromised >= compromised);
+    if is_news {
+        let fleet = change_fleet(store, identity, view, fleet_key, |fleet| add(&mut fleet.removals, &removal)).await?;
+        debug_assert!(fleet.removals.iter().any(|r| r.identity == removal.identity));
+    }
+    let exposed = if compromised { exposed(view, record, now) } else { Vec::new() };
+    Ok(Removed {
+        change: if is_news { Change::Made } else { Change::Nothing },
+        was_joining: false,
+        renewals: exposed,
+        rolls_account: compromised && record.granted.contains(&Role::Issue) && view.account_key.is_some(),
+    })
+}
+
+fn add(removals: &mut Vec<Removal>, removal: &Removal) {
+    match removals.iter_mut().find(|known| known.identity == removal.identity) {
+        Some(known) => known.compromised |= removal.compromised,
+        None => removals.push(removal.clone()),
+    }
+}
+
+fn check_removable(identity: &Identity, view: &View, record: &NodeRecord) -> Result<(), MembershipError> {
+    if record.identity == identity.identity {
+        return refused(format!("this machine is {}", record.name), "remove it from another node, with the fleet key: `--fleet-key FILE`");
+    }
+    let others = view.roster.with_role(Role::Issue).filter(|(node, _)| **node != record.name).count();
+    if record.granted.contains(&Role::Issue) && !view.is_removed(&record.name) && others == 0 {
+        return refused(
+            format!("{} is the last node with the role issue: nobody would renew anything", record.name),
+            "let another in first: `certfleet invite NAME --roles issue,answer,deploy`",
+        );
+    }
+    Ok(())
+}
+
+/// A machine that only asked is turned away.
+async fn turn_away(store: &dyn Store, view: &View, name: &NodeName) -> Result<Removed, MembershipError> {
+    let Some(asking) = view.joining.get(name) else {
+        let near = view.nodes.keys().max_by(|a, b| strsim::jaro_winkler(a.as_str(), name.as_str()).total_cmp(&strsim::jaro_winkler(b.as_str(), name.as_str())));
+        let hint = near.map_or_else(String::new, |near| format!("did you mean {near}? "));
+        return refused(format!("the fleet has no node {name}"), format!("{hint}`certfleet node ls` lists them"));
+    };
+    delete_settled(store, &RecordKey::Joining(name.clone()).key(), &asking.revision).await?;
+    Ok(Removed { change: Change::Made, was_joining: true, renewals: Vec::new(), rolls_account: false })
+}
+
+/// Those whom the node let in stay in, by the word of the fleet key.
+async fn vouch_for_others(
+    store: &dyn Store,
+    identity: &Identity,
+    view: &View,
+    removed: &NodeName,
+    fleet_key: &SigningKey,
+) -> Result<(), MembershipError> {
+    for (name, record) in view.nodes.iter().filter(|(name, _)| *name != removed) {
+        let key = RecordKey::Node(name.clone());
+        let Some(accepted) = view.accepted.get(&key.key()).filter(|accepted| accepted.writer == *removed) else { continue };
+        let expect = Expect::Revision(accepted.revision.clone());
+        if let Settled::Conflict = put(store, &Pen::new(identity), &key, record, &expect, Some(fleet_key)).await? {
+            return refused(format!("{key} was changed at the same moment"), "give the command again");
+        }
+    }
+    Ok(())
+}
+
+fn exposed(view: &View, record: &NodeRecord, now: Timestamp) -> Vec<Renewal> {
+    let deploys = record.granted.contains(&Role::Deploy);
+    let readable = view.certs.iter().filter(|(cert, seen)| {
+        let record_of_cert = &seen.value;
+        let is_own = cert.node().is_some();
+        deploys && !is_own && !record_of_cert.retired && record_of_cert.placed.is_some() && record_of_cert.spec.is_placed_on(&record.name)
+    });
+    let renewal = |(cert, seen): (&CertName, &certfleet_core::view::Observed<certfleet_core::records::CertRecord>)| {
+        let attempt = seen.value.attempt.as_ref();
+        let put_off = attempt.and_then(|attempt| attempt.not_before).into_iter().chain(seen.value.failures.not_before).max();
+        Renewal { cert: cert.clone(), not_before: put_off.filter(|stamp| *stamp > now), after_attempt: attempt.is_some() }
+    };
+    readable.map(renewal).collect()
+}
