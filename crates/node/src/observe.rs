@@ -11,8 +11,9 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::executor::Found;
 
-/// What the daemon's view is made of. Keys and versions are read only when they are needed.
-pub(crate) const PREFIXES: [&str; 9] = ["fleet", "nodes", "joining", "invitations", "presence", "accounts", "certs", "requests", "reports"];
+/// What the daemon's view is made of, those first who say whose word counts. Of the wraps, only the reader's own are taken. Keys and versions
+/// are read only when they are needed.
+const PREFIXES: [&str; 10] = ["fleet", "nodes", "joining", "invitations", "presence", "accounts", "certs", "requests", "reports", "wraps"];
 /// Everything is listed again this often, in case a watch lost something, in seconds.
 const RELIST_SECONDS: u64 = 3600;
 /// First pause after the store could not be read, in milliseconds; doubled each time.
@@ -60,15 +61,9 @@ impl From<StoreError> for End {
 }
 
 /// One listing and the changes after it; ends when everything must be listed again. The watch begins first, so nothing falls between.
-async fn session(
-    store: &dyn Store,
-    me: &NodeName,
-    seen: &mpsc::Sender<Seen>,
-    look_again: &Notify,
-    pause: &mut u64,
-) -> Result<(), End> {
+async fn session(store: &dyn Store, me: &NodeName, seen: &mpsc::Sender<Seen>, look_again: &Notify, pause: &mut u64) -> Result<(), End> {
     let mut watch = store.watch("").await?;
-    let (found, unreadable) = list(store).await?;
+    let (found, unreadable) = list(store, me).await?;
     send(seen, Seen::Everything(found, unreadable)).await?;
     *pause = RETRY_MS_MIN;
     let relist = tokio::time::sleep(Duration::from_secs(RELIST_SECONDS));
@@ -109,23 +104,32 @@ fn is_observed(key: &Key, me: &NodeName) -> bool {
     }
 }
 
-async fn list(store: &dyn Store) -> Result<(Vec<Found>, Vec<Unreadable>), StoreError> {
+/// All that a view of node `me` is made of: the readable values, and the others with the reason.
+pub(crate) async fn list(store: &dyn Store, me: &NodeName) -> Result<(Vec<Found>, Vec<Unreadable>), StoreError> {
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     for prefix in PREFIXES {
         let listing = store.list(prefix).await?;
-        found.extend(listing.entries.into_iter().map(|(key, stored)| (key, Some(stored))));
-        unreadable.extend(listing.unreadable);
+        let entries = listing.entries.into_iter().filter(|(key, _)| is_observed(key, me));
+        found.extend(entries.map(|(key, stored)| (key, Some(stored))));
+        unreadable.extend(listing.unreadable.into_iter().filter(|value| is_observed(&value.key, me)));
     }
     Ok((found, unreadable))
 }
 
 async fn read(store: &dyn Store, keys: &BTreeSet<Key>) -> Result<(Vec<Found>, Vec<Unreadable>), StoreError> {
     let (mut found, mut listing) = (Vec::new(), Listing::default());
-    for key in keys {
+    for key in in_order(keys) {
         match store.get(key).await {
             Ok(stored) => found.push((key.clone(), stored)),
             unread => listing.add(key, unread)?,
         }
     }
     Ok((found, listing.unreadable))
+}
+
+/// Those first who say whose word counts.
+fn in_order(keys: &BTreeSet<Key>) -> Vec<&Key> {
+    let mut keys: Vec<&Key> = keys.iter().collect();
+    keys.sort_by_key(|key| PREFIXES.iter().position(|prefix| key.is_under(prefix)));
+    keys
 }

@@ -73,7 +73,9 @@ fn store_refusal(error: &StoreError) -> Refusal {
         StoreError::Away { .. } => {
             Refusal::new(error.to_string(), "see that it is there and that this user may read and write it; then try again")
         }
-        StoreError::Corrupt { .. } => Refusal::new(error.to_string(), "a running daemon puts it right if it knows better; else `certfleet store restore`"),
+        StoreError::Corrupt { .. } => {
+            Refusal::new(error.to_string(), "a running daemon puts it right if it knows better; else `certfleet store restore`")
+        }
         StoreError::NotDurable { .. } => Refusal::new(error.to_string(), "look at the disk under the store, then give the command again"),
         StoreError::Unfit { .. } => Refusal::new(error.to_string(), "make what it holds smaller"),
     }
@@ -90,9 +92,10 @@ fn membership_refusal(error: &MembershipError) -> Refusal {
         MembershipError::Record(..) => {
             Refusal::new(error.to_string(), "upgrade certfleet on this node, or restore that value from a backup")
         }
-        MembershipError::Distrusted(..) => {
-            Refusal::new(error.to_string(), "a running daemon of the fleet puts it right; `certfleet store check` says what else does not count")
-        }
+        MembershipError::Distrusted(..) => Refusal::new(
+            error.to_string(),
+            "a running daemon of the fleet puts it right; `certfleet store check` says what else does not count",
+        ),
         MembershipError::Wrap(_) | MembershipError::Random(_) => Refusal::new(error.to_string(), "try again"),
     }
 }

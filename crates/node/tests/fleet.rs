@@ -7,7 +7,7 @@ use std::time::Duration;
 use certfleet_core::names::{CertName, NodeName};
 use certfleet_core::time::Timestamp;
 use certfleet_node::daemon::{Control, run};
-use certfleet_node::membership::{Invitation, init, invite, join};
+use certfleet_node::membership::{FleetKeyPlace, Invitation, init, invite, join};
 use certfleet_node::operator::{Machine, renew};
 use certfleet_node::status::Status;
 use certfleet_testkit::pebble::{Pebble, PebbleOptions};
@@ -79,7 +79,10 @@ async fn members(config: &Path) -> Vec<Machine> {
     let name = |n: u8| -> NodeName { format!("n{n}").parse().expect("name") };
     let machine = |n: u8| Machine::load(config, Some(&name(n))).expect("the configuration is good");
     let store = certfleet_store::open_or_create(&machine(1).settings.store).await.expect("the store can be made");
-    let (identity, _) = init(store.as_ref(), &machine(1).settings, Some(&name(1)), Timestamp::now()).await.expect("init");
+    init(store.as_ref(), &machine(1).settings, Some(&name(1)), &FleetKeyPlace::State, Timestamp::now()).await.expect("init");
+    let first = machine(1);
+    let (_, _, view) = first.standing().await.expect("the store can be read");
+    let fleet_key = first.fleet_key(None).expect("init made it");
     for n in 2..=3 {
         let invitation = Invitation {
             node: name(n).as_str().parse().expect("pattern"),
@@ -88,7 +91,7 @@ async fn members(config: &Path) -> Vec<Machine> {
             valid_for: Duration::from_secs(60),
             replace: false,
         };
-        let token = invite(store.as_ref(), &identity, &invitation, Timestamp::now()).await.expect("invite");
+        let token = invite(&view, &first.settings.store, &invitation, &fleet_key, Timestamp::now()).expect("invite");
         join(store.as_ref(), &machine(n).settings, &token, None, Timestamp::now()).await.expect("join");
     }
     (1..=3).map(machine).collect()
@@ -134,7 +137,7 @@ async fn three_daemons_share_one_certificate_and_renew_it() {
     assert_eq!(lab.pebble.accounts_seen(), 1);
     assert!(lab.live(1, &name) == lab.live(2, &name) && lab.live(2, &name) == lab.live(3, &name));
 
-    renew(&nodes[1].machine, &name.parse().expect("name")).await.expect("a renewal can be asked for");
+    renew(&nodes[1].machine, &name.parse().expect("name"), false).await.expect("a renewal can be asked for");
     all_have(&nodes, &lab, &name, 2).await;
     assert_eq!(lab.pebble.issued().len(), 2);
     for node in nodes {

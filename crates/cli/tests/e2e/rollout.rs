@@ -3,7 +3,7 @@
 use certfleet_core::names::NodeName;
 use certfleet_core::rank;
 use certfleet_core::records::TargetState;
-use certfleet_node::memory::kept_generations;
+use certfleet_node::keeper::Keeper;
 use certfleet_node::status::{CertificateState, CertificateStatus};
 
 use crate::fleet::{Config, Fleet, Lab};
@@ -13,7 +13,7 @@ const NAME: &str = "rollout.example.com";
 /// The generations in a node's state directory.
 fn kept(fleet: &Fleet, n: u8) -> Vec<u64> {
     let name = NAME.parse().expect("a name");
-    kept_generations(&fleet.dir(n).join("state"), &name).into_iter().map(|generation| generation.0).collect()
+    Keeper::new(&fleet.dir(n).join("state")).generations(&name).into_iter().map(|(generation, _)| generation.0).collect()
 }
 
 fn serves(generation: u64) -> impl Fn(&CertificateStatus) -> bool {

@@ -64,6 +64,12 @@ fn resolve_one(mut raw: raw::Certificate, known: &Known<'_>) -> Result<(At<CertN
     };
     let name_place = raw.names.value.first().map_or(raw.names.place, |name| name.place);
     let name = raw.name.unwrap_or_else(|| At { value: CertName::from_identifier(first), place: name_place });
+    if name.value.node().is_some() {
+        let fault = Fault::at(name.place, format!("`{}` is the name of a node's own certificate", name.value));
+        return Err(
+            fault.help("choose a name without `@`; with `key = { policy = \"per-node\" }` each node's certificate is called NAME@NODE")
+        );
+    }
     let defaults = &known.defaults;
     let spec = Specification {
         issuers: issuers(choices.issuer.as_ref().or(defaults.issuer.as_ref()), name.place, known)?,

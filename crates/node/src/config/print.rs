@@ -131,7 +131,12 @@ impl Settings {
             admin: Admin { listen: &self.admin.listen, group: self.admin.group.as_deref() },
             metrics: Metrics { listen: self.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string()) },
             log: Log { format: self.log.format, level: self.log.level },
-            issuer: self.spec.issuers.iter().map(|(name, spec)| (name, issuer(spec, (self.issuer_roots.get(name), self.chain_roots.get(name))))).collect(),
+            issuer: self
+                .spec
+                .issuers
+                .iter()
+                .map(|(name, spec)| (name, issuer(spec, (self.issuer_roots.get(name), self.chain_roots.get(name)))))
+                .collect(),
             deploy: &self.target_tables,
             certificate: self.spec.certificates.iter().map(|(name, spec)| certificate(name, spec)).collect(),
         }

@@ -76,7 +76,8 @@ fn roots(settings: &Settings) -> Result<BTreeMap<IssuerName, Arc<Roots>>, Daemon
     for (name, issuer) in &settings.spec.issuers {
         let of_issuer = match settings.chain_roots.get(name) {
             Some(path) => {
-                let failed = |why: String| DaemonError::Setup(format!("issuer.{name}: chain_root {} cannot be used: {why}", path.display()));
+                let failed =
+                    |why: String| DaemonError::Setup(format!("issuer.{name}: chain_root {} cannot be used: {why}", path.display()));
                 let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
                 Roots::from_pem(&text).map_err(|e| failed(e.to_string()))?.of(&path.display().to_string())
             }

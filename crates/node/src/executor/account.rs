@@ -103,6 +103,7 @@ impl Executor {
             tracing::warn!(event = "account-not-rolled", issuer = %issuer, error = %error);
             return Ok((Vec::new(), Outcome::Registered(issuer, Err(error))));
         }
+        crash::point("before-store", "rolled-account");
         let (found, done) = self.put(&RecordKey::Account(issuer.clone()), &account, &expect).await?;
         crash::point("after-store", "rolled-account");
         if done {

@@ -118,13 +118,29 @@ impl Executor {
         let stored = self.read_trusted(&key).await?;
         let Some(envelope) = stored else { return Err(ActionError::Lacks(spki.clone(), format!("{key} is not in the store"))) };
         let record: PrivateKeyRecord = envelope.record().map_err(|e| ActionError::Other(format!("{key}: {e}")))?;
-        let wrap = RecordKey::Wrap(spki.clone(), self.pen.node().clone());
-        if let Some(later) = self.read_trusted(&wrap).await? {
-            self.keep(&wrap, &later)?;
-        }
-        let secret = self.open_key(cert, &record)?;
+        let secret = match self.open_key(cert, &record) {
+            Ok(secret) => secret,
+            Err(why) => {
+                self.take_later_wrap(spki).await?;
+                self.open_key(cert, &record).map_err(|_| why)?
+            }
+        };
         self.keep(&key, &envelope)?;
         Ok(secret)
+    }
+
+    /// The wrap that somebody made for this node since. One that does not count is none.
+    async fn take_later_wrap(&self, spki: &SpkiHash) -> Result<(), ActionError> {
+        let key = RecordKey::Wrap(spki.clone(), self.pen.node().clone());
+        match self.read_trusted(&key).await {
+            Ok(Some(later)) => self.keep(&key, &later),
+            Ok(None) => Ok(()),
+            Err(ActionError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(event = "wrap-ignored", key = %key, error = %error);
+                Ok(())
+            }
+        }
     }
 
     fn open_key(&self, cert: &CertName, record: &PrivateKeyRecord) -> Result<Secret, ActionError> {
@@ -142,6 +158,9 @@ impl Executor {
     pub(super) async fn wrap(&self, wanted: WantedWrap) -> Done {
         let WantedWrap { spki, cert, node, sealing_key } = wanted;
         let (sealed, purpose) = self.sealed(&spki, cert.as_ref()).await?;
+        if cert.is_some() {
+            self.put_key_right(&spki).await?;
+        }
         let later: Option<WrapRecord> = self.kept(&RecordKey::Wrap(spki.clone(), self.pen.node().clone()))?;
         let later: Option<&Wrap> = later.as_ref().map(|later| &later.wrap);
         let wrap = self.pen.wrap_for(&sealed, later, (&purpose, &spki), (&node, &sealing_key));
@@ -149,11 +168,26 @@ impl Executor {
         let key = RecordKey::Wrap(spki.clone(), node.clone());
         let expect = self.base(&key).await?;
         let record = WrapRecord { spki: spki.clone(), node: node.clone(), wrap, extra: Default::default() };
+        crash::point("before-store", "wrap");
         let (_, done) = self.put(&key, &record, &expect).await?;
+        crash::point("after-store", "wrap");
         if done {
             tracing::info!(event = "wrapped", key = spki.as_str(), reader = %node);
         }
         Ok((Vec::new(), Outcome::Wrapped(spki, node)))
+    }
+
+    /// A wrap opens what this node has. If that is not what stands in the store, it is put there again.
+    async fn put_key_right(&self, spki: &SpkiHash) -> Result<(), ActionError> {
+        let key = RecordKey::PrivateKey(spki.clone());
+        let Some(kept) = self.keeper.get(&key.key()) else { return Ok(()) };
+        let is_there = matches!(self.read_trusted(&key).await, Ok(Some(there)) if there.body == kept.body);
+        if !is_there {
+            let expect = self.base(&key).await?;
+            self.put(&key, &kept.body, &expect).await?;
+            tracing::warn!(event = "key-put-right", key = %key, "what stood there was not the key that its readers have");
+        }
+        Ok(())
     }
 
     async fn sealed(&self, spki: &SpkiHash, cert: Option<&CertName>) -> Result<(Sealed, String), ActionError> {

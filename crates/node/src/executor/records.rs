@@ -73,7 +73,9 @@ impl Executor {
     }
 
     pub(super) async fn put_back(&self, key: Key, envelope: Envelope, expect: Expect) -> Done {
+        crash::point("before-store", "put-back");
         let (found, done) = self.put_envelope(key.clone(), envelope, &expect).await?;
+        crash::point("after-store", "put-back");
         if done {
             tracing::warn!(event = "put-back", key = %key, "what stood there did not count");
         }
@@ -83,7 +85,9 @@ impl Executor {
     /// A member's asking is over.
     pub(super) async fn let_in(&self, node: NodeName, asking: Revision) -> Done {
         let key = RecordKey::Joining(node.clone()).key();
+        crash::point("before-store", "let-in");
         delete_settled(self.store.as_ref(), &key, &asking).await?;
+        crash::point("after-store", "let-in");
         tracing::info!(event = "let-in", node = %node);
         Ok((vec![self.read(&key).await?], Outcome::Done))
     }
@@ -107,13 +111,13 @@ impl Executor {
         Ok((vec![found], Outcome::Done))
     }
 
-    /// Private keys and versions, without their content. A value that cannot be read is left alone.
+    /// Private keys, their wraps and versions, without their content. A value that cannot be read is left alone.
     pub(super) async fn look_through(&self) -> Done {
         let mut blobs = Vec::new();
-        for prefix in ["keys", "versions"] {
+        for prefix in ["keys", "wraps", "versions"] {
             for (key, stored) in self.store.list(prefix).await?.entries {
                 let needs = stored.envelope.record::<VersionRecord>().ok().map(|version| version.key);
-                if RecordKey::of(&key).is_some() && (needs.is_some() || prefix == "keys") {
+                if RecordKey::of(&key).is_some() && (needs.is_some() || prefix != "versions") {
                     blobs.push(Blob { key, revision: stored.revision, needs });
                 }
             }

@@ -84,7 +84,12 @@ fn fleet_key_in(file: &std::path::Path, known: Option<&Identity>) -> Result<Sign
         (Some(key), Some(identity)) if identity.verifying_keys.contains(&key.verifying_key()) => Ok(key),
         (Some(key), None) => Ok(key),
         (_, Some(identity)) => refused(
-            format!("this machine is node {} of fleet {}, and {} does not hold that fleet's key", identity.node, identity.fleet_name, file.display()),
+            format!(
+                "this machine is node {} of fleet {}, and {} does not hold that fleet's key",
+                identity.node,
+                identity.fleet_name,
+                file.display()
+            ),
             "give the same `--export-key FILE` as the first time; or remove identity.json from the state directory and begin anew",
         ),
         (None, None) => {
@@ -128,6 +133,8 @@ async fn make(store: &dyn Store, identity: &Identity, key: &SigningKey, now: Tim
     };
     match put(store, &pen, &RecordKey::Node(identity.node.clone()), &member, &Expect::Absent, Some(key)).await? {
         Settled::Done(_) => Ok(()),
-        Settled::Conflict => refused(format!("something stands under nodes/{} already", identity.node), "is the store empty? `init` wants an empty one"),
+        Settled::Conflict => {
+            refused(format!("something stands under nodes/{} already", identity.node), "is the store empty? `init` wants an empty one")
+        }
     }
 }

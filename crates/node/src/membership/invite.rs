@@ -8,7 +8,7 @@ use certfleet_core::time::{Timestamp, later};
 use certfleet_core::trust::{Grant, SignedGrant, SigningKey};
 use certfleet_core::view::View;
 
-use super::{MembershipError, refused};
+use super::{MembershipError, fleet_of, refused};
 use crate::identity::{random_hex, random_signing_key};
 use crate::token::Token;
 
@@ -29,12 +29,7 @@ pub struct Invitation {
 
 /// Makes a token. `view` is what the store says; `store` is where a machine that joins finds it.
 pub fn invite(view: &View, store: &str, invitation: &Invitation, fleet_key: &SigningKey, now: Timestamp) -> Result<Token, MembershipError> {
-    let Some(fleet) = &view.fleet else {
-        return refused("the fleet's record cannot be read", "`certfleet store check` says what stands in the store");
-    };
-    if !fleet.verifying_keys.contains(&fleet_key.verifying_key()) {
-        return refused("this is another fleet's key", "give the key of this fleet with `--fleet-key FILE`");
-    }
+    let fleet = fleet_of(view, fleet_key)?;
     let only = invitation.node.is_exact().then(|| invitation.node.as_str().parse::<NodeName>().ok()).flatten();
     if let Some(node) = only.filter(|node| !invitation.replace && view.nodes.contains_key(node) && !view.is_removed(node)) {
         return refused(format!("the fleet has a node {node} already"), "for a machine that was rebuilt, add `--replace`");

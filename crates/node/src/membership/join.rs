@@ -86,7 +86,9 @@ fn check_token(view: &View, grant: &Grant, identity: &Identity, now: Timestamp) 
     let taken = view.nodes.contains_key(node) && !view.is_removed(node);
     match () {
         () if used.iter().any(|by| by.identity == identity.identity) => Ok(()),
-        () if !grant.node.matches(node) => refused(format!("the token invites {}, not {node}", grant.node), "ask for one of this node's own"),
+        () if !grant.node.matches(node) => {
+            refused(format!("the token invites {}, not {node}", grant.node), "ask for one of this node's own")
+        }
         () if grant.expires_at <= now => refused(format!("the token expired at {}", grant.expires_at), anew),
         () if view.fleet.as_ref().is_some_and(|fleet| fleet.epoch != grant.epoch) => {
             refused("the token is from before the store was restored from a backup", anew)
@@ -124,8 +126,9 @@ async fn ask(store: &dyn Store, identity: &Identity, token: &Token, grant: &Gran
     };
     match put(store, &Pen::new(identity), &key, &member, &expect, None).await? {
         Settled::Done(_) => Ok(Change::Made),
-        Settled::Conflict => {
-            refused(format!("another machine asks to join as {} at the same moment", identity.node), "join under another name: `--node NAME`")
-        }
+        Settled::Conflict => refused(
+            format!("another machine asks to join as {} at the same moment", identity.node),
+            "join under another name: `--node NAME`",
+        ),
     }
 }

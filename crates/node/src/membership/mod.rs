@@ -117,7 +117,16 @@ fn other_fleet(state: &Path, identity: &Identity, fleet: &FleetRecord) -> Refusa
     )
 }
 
-/// Changes the fleet's record by the fleet key; again while others change it.
+/// The fleet's record, if `fleet_key` is its key. To be asked before anything is signed with it.
+fn fleet_of<'v>(view: &'v View, fleet_key: &SigningKey) -> Result<&'v FleetRecord, MembershipError> {
+    match &view.fleet {
+        Some(fleet) if fleet.verifying_keys.contains(&fleet_key.verifying_key()) => Ok(fleet),
+        Some(_) => refused("this is another fleet's key", "give the key of this fleet with `--fleet-key FILE`"),
+        None => refused("the fleet's record cannot be read", "`certfleet store check` says what stands in the store"),
+    }
+}
+
+/// Changes the fleet's record by the fleet key.
 pub(crate) async fn change_fleet(
     store: &dyn Store,
     identity: &Identity,
@@ -125,12 +134,7 @@ pub(crate) async fn change_fleet(
     fleet_key: &SigningKey,
     change: impl Fn(&mut FleetRecord),
 ) -> Result<FleetRecord, MembershipError> {
-    let Some(mut fleet) = view.fleet.clone() else {
-        return refused("the fleet's record cannot be read", "`certfleet store check` says what stands in the store");
-    };
-    if !fleet.verifying_keys.contains(&fleet_key.verifying_key()) {
-        return refused("this is another fleet's key", "give the key of this fleet with `--fleet-key FILE`");
-    }
+    let mut fleet = fleet_of(view, fleet_key)?.clone();
     change(&mut fleet);
     let key = RecordKey::Fleet;
     match put(store, &Pen::new(identity), &key, &fleet, &view.base(&key.key()), Some(fleet_key)).await? {

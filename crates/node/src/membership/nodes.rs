@@ -3,7 +3,7 @@
 use certfleet_core::envelope::Expect;
 use certfleet_core::key::RecordKey;
 use certfleet_core::names::{CertName, NodeName};
-use certfleet_core::records::{NodeRecord, Removal};
+use certfleet_core::records::{CertRecord, NodeRecord, Removal};
 use certfleet_core::spec::{Role, Roles};
 use certfleet_core::time::Timestamp;
 use certfleet_core::trust::SigningKey;
@@ -11,7 +11,7 @@ use certfleet_core::view::View;
 use certfleet_store::{Settled, Store, delete_settled};
 use serde::Serialize;
 
-use super::{Change, MembershipError, change_fleet, put, refused};
+use super::{Change, MembershipError, change_fleet, fleet_of, put, refused};
 use crate::identity::Identity;
 use crate::trust::Pen;
 
@@ -120,21 +120,22 @@ pub async fn remove_node(
     fleet_key: &SigningKey,
     now: Timestamp,
 ) -> Result<Removed, MembershipError> {
+    let fleet = fleet_of(view, fleet_key)?;
     let Some(record) = view.nodes.get(name) else { return turn_away(store, view, name).await };
     check_removable(identity, view, record)?;
     vouch_for_others(store, identity, view, name, fleet_key).await?;
     let removal = Removal { node: name.clone(), identity: record.identity.clone(), at: now, compromised };
-    let is_news = !view.fleet.iter().flat_map(|fleet| &fleet.removals).any(|r| r.identity == removal.identity && r.compromised >= compromised);
+    let is_news = !fleet.removals.iter().any(|known| known.identity == removal.identity && known.compromised >= compromised);
+    let place = fleet.removals.iter().position(|known| known.identity == removal.identity).unwrap_or(fleet.removals.len()) as u64;
     if is_news {
-        let fleet = change_fleet(store, identity, view, fleet_key, |fleet| add(&mut fleet.removals, &removal)).await?;
-        debug_assert!(fleet.removals.iter().any(|r| r.identity == removal.identity));
+        change_fleet(store, identity, view, fleet_key, |fleet| add(&mut fleet.removals, &removal)).await?;
     }
-    let exposed = if compromised { exposed(view, record, now) } else { Vec::new() };
+    let account = view.account_key.as_ref().filter(|_| compromised && record.granted.contains(&Role::Issue));
     Ok(Removed {
         change: if is_news { Change::Made } else { Change::Nothing },
         was_joining: false,
-        renewals: exposed,
-        rolls_account: compromised && record.granted.contains(&Role::Issue) && view.account_key.is_some(),
+        renewals: if compromised { exposed(view, record, place, now) } else { Vec::new() },
+        rolls_account: account.is_some_and(|account| account.current.after_removals <= place),
     })
 }
 
@@ -162,11 +163,14 @@ fn check_removable(identity: &Identity, view: &View, record: &NodeRecord) -> Res
 /// A machine that only asked is turned away.
 async fn turn_away(store: &dyn Store, view: &View, name: &NodeName) -> Result<Removed, MembershipError> {
     let Some(asking) = view.joining.get(name) else {
-        let near = view.nodes.keys().max_by(|a, b| strsim::jaro_winkler(a.as_str(), name.as_str()).total_cmp(&strsim::jaro_winkler(b.as_str(), name.as_str())));
+        let likeness = |node: &NodeName| strsim::jaro_winkler(node.as_str(), name.as_str());
+        let near = view.nodes.keys().chain(view.joining.keys()).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
         let hint = near.map_or_else(String::new, |near| format!("did you mean {near}? "));
         return refused(format!("the fleet has no node {name}"), format!("{hint}`certfleet node ls` lists them"));
     };
-    delete_settled(store, &RecordKey::Joining(name.clone()).key(), &asking.revision).await?;
+    if let Settled::Conflict = delete_settled(store, &RecordKey::Joining(name.clone()).key(), &asking.revision).await? {
+        return refused(format!("{name} asks anew, or was let in, at the same moment"), "give the command again");
+    }
     Ok(Removed { change: Change::Made, was_joining: true, renewals: Vec::new(), rolls_account: false })
 }
 
@@ -189,17 +193,22 @@ async fn vouch_for_others(
     Ok(())
 }
 
-fn exposed(view: &View, record: &NodeRecord, now: Timestamp) -> Vec<Renewal> {
-    let deploys = record.granted.contains(&Role::Deploy);
-    let readable = view.certs.iter().filter(|(cert, seen)| {
-        let record_of_cert = &seen.value;
-        let is_own = cert.node().is_some();
-        deploys && !is_own && !record_of_cert.retired && record_of_cert.placed.is_some() && record_of_cert.spec.is_placed_on(&record.name)
-    });
-    let renewal = |(cert, seen): (&CertName, &certfleet_core::view::Observed<certfleet_core::records::CertRecord>)| {
-        let attempt = seen.value.attempt.as_ref();
-        let put_off = attempt.and_then(|attempt| attempt.not_before).into_iter().chain(seen.value.failures.not_before).max();
-        Renewal { cert: cert.clone(), not_before: put_off.filter(|stamp| *stamp > now), after_attempt: attempt.is_some() }
+/// What the machine could read when the fleet's list had `place` entries, and nobody has made anew since.
+fn exposed(view: &View, machine: &NodeRecord, place: u64, now: Timestamp) -> Vec<Renewal> {
+    if !machine.granted.contains(&Role::Deploy) {
+        return Vec::new();
+    }
+    let is_readable = |cert: &CertName, record: &CertRecord| {
+        let is_shared = cert.node().is_none();
+        let is_old = record.placed.as_ref().is_some_and(|placed| placed.after_removals <= place);
+        is_shared && is_old && !record.retired && record.spec.is_placed_on(&machine.name)
     };
-    readable.map(renewal).collect()
+    let certs = view.certs.iter().map(|(cert, seen)| (cert, &seen.value)).filter(|(cert, record)| is_readable(cert, record));
+    certs.map(|(cert, record)| renewal(cert, record, now)).collect()
+}
+
+fn renewal(cert: &CertName, record: &CertRecord, now: Timestamp) -> Renewal {
+    let attempt = record.attempt.as_ref();
+    let put_off = attempt.and_then(|attempt| attempt.not_before).into_iter().chain(record.failures.not_before).max();
+    Renewal { cert: cert.clone(), not_before: put_off.filter(|stamp| *stamp > now), after_attempt: attempt.is_some() }
 }

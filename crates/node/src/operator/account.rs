@@ -33,7 +33,8 @@ pub async fn account_export(machine: &Machine) -> Result<Secret, OperatorError> 
     let opened = Pen::new(&identity).open(&key.key, later.as_ref().map(|later| &later.wrap), ACCOUNT_PURPOSE, &key.spki);
     opened.map_err(|error| {
         let issuers: Vec<String> = key.key.wraps.keys().map(ToString::to_string).collect();
-        Refusal::new(error.to_string(), format!("nodes with the role issue can read it: give the command on one of {}", issuers.join(", "))).into()
+        Refusal::new(error.to_string(), format!("nodes with the role issue can read it: give the command on one of {}", issuers.join(", ")))
+            .into()
     })
 }
 

@@ -27,7 +27,10 @@ async fn change(
     for _ in 0..CAS_TRIES_MAX {
         let (store, identity, view) = machine.issuing().await?;
         if let Some(stray) = view.strays.get(&key.key()) {
-            return refused(format!("{key} does not count now: {}", stray.why), "the daemons put it right; give the command again in a while");
+            return refused(
+                format!("{key} does not count now: {}", stray.why),
+                "the daemons put it right; give the command again in a while",
+            );
         }
         let Some(seen) = view.certs.get(cert) else { return Err(no_record(&view, cert).into()) };
         let changed = change(&view, &seen.value)?;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certfleet_core::decide::Plan;
+use certfleet_core::key::Key;
 use certfleet_core::names::NodeName;
 use certfleet_core::spec::Role;
 use certfleet_core::time::{Mono, Now, Timestamp};
@@ -21,7 +22,7 @@ use crate::config::{self, Settings};
 use crate::identity::{Identity, host_name};
 use crate::keeper::Keeper;
 use crate::membership::{MembershipError, our_fleet};
-use crate::observe::PREFIXES;
+use crate::observe;
 use crate::refusal::Refusal;
 use crate::status::{Status, status};
 use crate::trust;
@@ -231,17 +232,13 @@ pub async fn view_of(store: &dyn Store, settings: &Settings, identity: &Identity
     for (key, envelope) in Keeper::new(&settings.state).all("") {
         view.recall(&key, &envelope, LATE);
     }
-    let mut there = BTreeSet::new();
-    for prefix in PREFIXES {
-        let listing = store.list(prefix).await?;
-        for (key, stored) in listing.entries {
-            view.apply(&key, Some((&stored.envelope, &stored.revision)), LATE);
-            there.insert(key);
-        }
-        for value in listing.unreadable {
-            value.revision.iter().for_each(|revision| view.refuse(&value.key, &value.why, revision, false, LATE));
-            there.insert(value.key);
-        }
+    let (found, unreadable) = observe::list(store, &identity.node).await?;
+    let there: BTreeSet<Key> = found.iter().map(|(key, _)| key).chain(unreadable.iter().map(|value| &value.key)).cloned().collect();
+    for (key, stored) in found {
+        view.apply(&key, stored.as_ref().map(|stored| (&stored.envelope, &stored.revision)), LATE);
+    }
+    for value in unreadable {
+        value.revision.iter().for_each(|revision| view.refuse(&value.key, &value.why, revision, false, LATE));
     }
     for key in view.known_keys().into_iter().filter(|key| !there.contains(key)) {
         view.apply(&key, None, LATE);

@@ -6,6 +6,7 @@
 mod points;
 mod scenes;
 mod servers;
+mod trust;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -84,10 +85,16 @@ async fn another_node_finishes_from_every_other_point() {
     each(scenes::OTHER.iter().flat_map(|what| both(what)).collect(), scenes::other).await;
 }
 
+/// The points of keys and trust.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_finishes_from_every_point_of_trust() {
+    each(trust::POINTS.iter().flat_map(|what| both(what)).collect(), trust::through).await;
+}
+
 /// A point that the sources have and the lists above have not was forgotten.
 #[test]
 fn no_crash_point_is_left_out() {
-    let through = FIRST_ISSUE.iter().chain(&scenes::OTHER).flat_map(|what| both(what));
+    let through = FIRST_ISSUE.iter().chain(&scenes::OTHER).chain(&trust::POINTS).flat_map(|what| both(what));
     let named: BTreeSet<String> = through.chain(points::NOT_HERE.map(|(point, _)| point.to_owned())).collect();
     assert_eq!(named, points::declared());
 }

@@ -35,10 +35,12 @@ pub fn declared() -> BTreeSet<String> {
 
 /// What the second argument of a crash point may be.
 fn kinds(argument: &str) -> Vec<String> {
-    let plan = || read(&crates().join("core/src/decide/plan.rs"));
+    let plan = || read(&crates().join("core/src/decide/action.rs"));
     match argument {
         "event.name(" => words(&plan(), "impl Event {"),
         "name" => words(&plan(), "impl Call {"),
+        // What `Action::Record` writes: the others are put back as they were, or have actions of their own.
+        "record.kind(" => ["nodes", "invitations", "accounts", "certs"].map(str::to_owned).into(),
         "target.kind(" => ["files", "nginx", "haproxy"].map(str::to_owned).into(),
         literal if literal.starts_with('"') => vec![literal.trim_matches('"').to_owned()],
         other => panic!("a crash point of a new form: {other}; say here what it can be"),

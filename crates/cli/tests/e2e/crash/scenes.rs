@@ -54,9 +54,9 @@ pub async fn other(point: String) {
 }
 
 /// Who answers the CA in all scenes, and does not issue: a dying node that the CA asks would fail the order, and rightly.
-const ANSWERER: u8 = 4;
+pub const ANSWERER: u8 = 4;
 /// The others.
-const DRIVERS: RangeInclusive<u8> = 1..=3;
+pub const DRIVERS: RangeInclusive<u8> = 1..=3;
 const ANSWERER_ROLES: &str = "roles = [\"answer\", \"deploy\"]";
 
 pub async fn lab(tune: impl FnOnce(&mut PebbleOptions)) -> Lab {
@@ -83,7 +83,7 @@ pub async fn fleet_in(lab: Lab, mut config: Config, point: &str) -> Fleet {
     fleet
 }
 
-async fn fleet(point: &str) -> Fleet {
+pub async fn fleet(point: &str) -> Fleet {
     fleet_in(lab(|_| {}).await, Config::plain(NAME), point).await
 }
 

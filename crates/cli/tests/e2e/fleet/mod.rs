@@ -95,7 +95,7 @@ impl Fleet {
         Some(Self::with(lab, Config::plain(name), nodes).await)
     }
 
-    async fn found(&self) {
+    async fn found(&mut self) {
         self.certfleet(1, &["init"]).await.worked();
         let others: Vec<String> = self.numbers().skip(1).map(|n| self.name(n).to_string()).collect();
         if others.is_empty() {
@@ -109,6 +109,18 @@ impl Fleet {
         for n in self.numbers().skip(1) {
             self.join(n).await;
         }
+        self.let_in().await;
+    }
+
+    /// Node 1 runs, with no certificate to see to, until everybody who asked is a member.
+    async fn let_in(&mut self) {
+        self.write_config_as(&Config { certificates: Vec::new(), ..self.config.clone() });
+        self.start_founding();
+        let store = self.store().await;
+        let asks = || async { store.list("joining").await.expect("the store can be read").entries.is_empty().then_some(()) };
+        eventually("all are let in", LIMIT, asks).await;
+        self.stop(1);
+        self.write_config();
     }
 
     async fn join(&self, n: u8) {
@@ -116,7 +128,7 @@ impl Fleet {
         self.certfleet(n, &["join", &token.display().to_string()]).await.worked();
     }
 
-    /// One more member, invited and joined, not running.
+    /// One more machine, invited, that asks to be let in, and does not run.
     pub async fn grow(&mut self) -> u8 {
         let n = u8::try_from(self.nodes.len() + 1).expect("few nodes");
         self.nodes.push(Node::new(n, self.lab.dir.path()));

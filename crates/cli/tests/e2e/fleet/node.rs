@@ -87,8 +87,19 @@ impl Fleet {
         self.start_with(n, None);
     }
 
+    /// Starts node 1 with a log of its own, of which the tests know nothing.
+    pub(super) fn start_founding(&mut self) {
+        let log = self.dir(1).join("founding.log");
+        self.run(1, None, &log);
+    }
+
     /// Starts node `n`, to die at a crash point.
     pub fn start_with(&mut self, n: u8, crash_at: Option<&str>) {
+        let log = self.node(n).log_path();
+        self.run(n, crash_at, &log);
+    }
+
+    fn run(&mut self, n: u8, crash_at: Option<&str>, log: &Path) {
         let (config, name) = (self.config_path(), self.name(n));
         let node = self.node_mut(n);
         let mut command = Command::new(BINARY);
@@ -97,7 +108,7 @@ impl Fleet {
             Some(point) => command.env("CERTFLEET_CRASH_AT", point),
             None => command.env_remove("CERTFLEET_CRASH_AT"),
         };
-        node.process = Some(Process::start(&node.name, &mut command, &node.log_path()).expect("a node starts"));
+        node.process = Some(Process::start(&node.name, &mut command, log).expect("a node starts"));
     }
 
     /// Starts all.

@@ -8,8 +8,9 @@ use certfleet_core::key::RecordKey;
 use certfleet_core::names::{CertName, SpkiHash};
 use certfleet_core::records::CertRecord;
 use certfleet_core::x509::Leaf;
+use certfleet_node::identity::Identity;
 use certfleet_node::status::CertificateStatus;
-use certfleet_node::trust;
+use certfleet_node::trust::Pen;
 use certfleet_store::{Settled, Store, put_settled};
 
 use super::Fleet;
@@ -27,15 +28,22 @@ impl Fleet {
         stored.envelope.record().expect("it is one")
     }
 
-    /// Changes a certificate's record behind the fleet's back.
+    /// Changes a certificate's record behind the fleet's back, in the name of node 1.
     pub async fn rewrite(&self, cert: &str, change: impl FnOnce(&mut CertRecord)) {
         let (store, key) = (self.store().await, RecordKey::Cert(cert_name(cert)).key());
         let stored = store.get(&key).await.expect("the store can be read").expect("the record is there");
         let mut record: CertRecord = stored.envelope.record().expect("it is one");
         change(&mut record);
-        let envelope = trust::wrap(&stored.envelope.writer, &record).expect("wraps");
-        let settled = put_settled(store.as_ref(), &key, &envelope, &Expect::Revision(stored.revision)).await.expect("the store takes it");
+        let expect = Expect::Revision(stored.revision);
+        let envelope = self.pen(1).write(&RecordKey::Cert(cert_name(cert)), &record, &expect).expect("wraps");
+        let settled = put_settled(store.as_ref(), &key, &envelope, &expect).await.expect("the store takes it");
         assert!(matches!(settled, Settled::Done(_)), "somebody else wrote {cert}");
+    }
+
+    /// What signs as node `n`.
+    pub fn pen(&self, n: u8) -> Pen {
+        let identity = Identity::load(&self.dir(n).join("state")).expect("it can be read").expect("it has joined");
+        Pen::new(&identity)
     }
 
     /// Whether the private key with this hash is in the store.
