@@ -3,6 +3,10 @@
 
 mod account;
 mod certificates;
+#[cfg(test)]
+mod lab;
+mod store;
+mod upgrade;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,13 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certfleet_core::decide::Plan;
-use certfleet_core::key::Key;
 use certfleet_core::names::NodeName;
 use certfleet_core::spec::Role;
 use certfleet_core::time::{Mono, Now, Timestamp};
 use certfleet_core::trust::SigningKey;
 use certfleet_core::view::{LIVE_SECONDS, Me, StoreState, View};
-use certfleet_store::Store;
+use certfleet_store::{Listing, Store};
 
 use crate::config::{self, Settings};
 use crate::identity::{Identity, host_name};
@@ -29,6 +32,11 @@ use crate::trust;
 
 pub use account::{account_export, account_import, account_rotate, account_show};
 pub use certificates::{history, renew, rollout_back, rollout_resume};
+pub use store::{
+    BACKUP_BYTES_MAX, BackedUp, CertificateKey, Checked, KnownCertificate, Problem, Recovered, Restored, Restoring, save_backup,
+    store_backup, store_check, store_recover, store_restore,
+};
+pub use upgrade::{MemberFormat, Upgrade, fleet_upgrade};
 
 /// Names the node where the host's name does not.
 pub const NODE_VARIABLE: &str = "CERTFLEET_NODE";
@@ -218,27 +226,26 @@ fn usual_name() -> Result<Option<NodeName>, OperatorError> {
 
 /// A view as a daemon would have it, but for who is alive: that is judged by the time stamps in the presences.
 pub async fn view_of(store: &dyn Store, settings: &Settings, identity: &Identity, wall: Timestamp) -> Result<View, MembershipError> {
-    let me = Me {
-        node: identity.node.clone(),
-        incarnation: "command".parse().expect("letters are a name"),
-        identity: identity.identity.clone(),
-        fleet: identity.fleet.clone(),
-        verifying_keys: identity.verifying_keys.clone(),
-        configured: settings.roles.clone(),
-        version: env!("CARGO_PKG_VERSION").into(),
-    };
-    let mut view = View::new(me, settings.spec.clone());
+    let (found, unreadable) = observe::list(store, &identity.node).await?;
+    let entries = found.into_iter().filter_map(|(key, stored)| Some((key, stored?))).collect();
+    view_from(Listing { entries, unreadable }, settings, identity, wall)
+}
+
+/// The same, of what was read before.
+fn view_from(listing: Listing, settings: &Settings, identity: &Identity, wall: Timestamp) -> Result<View, MembershipError> {
+    let mut view = View::new(me(settings, identity), settings.spec.clone());
     view.local.memory = crate::memory::load(&settings.state)?;
     for (key, envelope) in Keeper::new(&settings.state).all("") {
         view.recall(&key, &envelope, LATE);
     }
-    let (found, unreadable) = observe::list(store, &identity.node).await?;
-    let there: BTreeSet<Key> = found.iter().map(|(key, _)| key).chain(unreadable.iter().map(|value| &value.key)).cloned().collect();
-    for (key, stored) in found {
-        view.apply(&key, stored.as_ref().map(|stored| (&stored.envelope, &stored.revision)), LATE);
+    let mut there = BTreeSet::new();
+    for (key, stored) in listing.entries {
+        view.apply(&key, Some((&stored.envelope, &stored.revision)), LATE);
+        there.insert(key);
     }
-    for value in unreadable {
+    for value in listing.unreadable {
         value.revision.iter().for_each(|revision| view.refuse(&value.key, &value.why, revision, false, LATE));
+        there.insert(value.key);
     }
     for key in view.known_keys().into_iter().filter(|key| !there.contains(key)) {
         view.apply(&key, None, LATE);
@@ -251,4 +258,17 @@ pub async fn view_of(store: &dyn Store, settings: &Settings, identity: &Identity
     }
     view.local.store = StoreState::Ready;
     Ok(view)
+}
+
+/// Who a command is: this node, in no life of its own.
+fn me(settings: &Settings, identity: &Identity) -> Me {
+    Me {
+        node: identity.node.clone(),
+        incarnation: "command".parse().expect("letters are a name"),
+        identity: identity.identity.clone(),
+        fleet: identity.fleet.clone(),
+        verifying_keys: identity.verifying_keys.clone(),
+        configured: settings.roles.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
 }

@@ -1,0 +1,22 @@
+//! `store check|backup|restore|recover`: one room for each.
+//!
+//! Always holds: what a command writes was verified before its first write; a command that was cut off in the middle can be given again;
+//! membership never goes back by any of them.
+
+mod backup;
+mod check;
+mod file;
+mod merge;
+mod records;
+mod recover;
+mod references;
+mod restore;
+
+pub use backup::{BackedUp, save_backup, store_backup};
+pub use check::{Checked, Problem, store_check};
+pub use file::BACKUP_BYTES_MAX;
+pub use recover::{CertificateKey, KnownCertificate, Recovered, store_recover};
+pub use restore::{Restored, Restoring, store_restore};
+
+#[cfg(test)]
+mod tests;
