@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{account, check, completions, history, init, invite, join, renew, rollout, run, snippet, status, wait};
+use crate::commands::{account, check, completions, history, init, invite, join, node, renew, rollout, run, snippet, status, wait};
 use crate::failure::Failure;
 
 /// Widest help text, in columns.
@@ -48,6 +48,7 @@ pub enum Command {
     Wait(wait::Wait),
     Renew(renew::Renew),
     Rollout(rollout::Rollout),
+    Node(node::Node),
     Account(account::Account),
     Snippet(snippet::Snippet),
     Completions(completions::Completions),
@@ -67,6 +68,7 @@ impl Command {
             Self::Wait(command) => command.run(config),
             Self::Renew(command) => command.run(config),
             Self::Rollout(command) => command.run(config),
+            Self::Node(command) => command.run(config),
             Self::Account(command) => command.run(config),
             Self::Snippet(command) => command.run(config),
             Self::Completions(command) => command.run(),

@@ -4,14 +4,16 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use certfleet_node::operator::{Machine, account_export, account_import, account_show};
+use certfleet_node::operator::{Machine, account_export, account_import, account_rotate, account_show};
 use certfleet_node::records::{AccountKey, AccountKeyRecord, AccountRecord};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{block_on, read_text};
 use crate::failure::Failure;
+use crate::progress::Progress;
 use crate::tables::Columns;
 use crate::{out, spans};
 
@@ -21,11 +23,13 @@ const SCHEMA: u32 = 1;
 const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// For the operator alone.
 const KEY_FILE_MODE: u32 = 0o600;
+/// How often `--wait` looks, in milliseconds.
+const LOOK_MS: u64 = 300;
 
-/// Shows, exports or imports the fleet's ACME account key.
+/// Shows, exports, imports or rolls over the fleet's ACME account key.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  certfleet account show\n  certfleet account export --out account.pem\n  certfleet account import account.pem"
+    after_help = "Examples:\n  certfleet account show\n  certfleet account export --out account.pem\n  certfleet account import account.pem\n  certfleet account rotate --wait"
 )]
 pub struct Account {
     #[command(subcommand)]
@@ -58,6 +62,16 @@ enum What {
         #[arg(long)]
         replace: bool,
     },
+    /// Rolls the key over to a fresh one; the accounts stay
+    #[command(after_help = "Example:\n  certfleet account rotate --wait")]
+    Rotate {
+        /// Wait until every CA knows the new key
+        #[arg(long)]
+        wait: bool,
+        /// How long to wait at the most
+        #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = spans::parse, requires = "wait")]
+        timeout: Duration,
+    },
 }
 
 impl Account {
@@ -68,6 +82,7 @@ impl Account {
             What::Show { json } => show(&machine, json),
             What::Export { out } => export(&machine, out.as_deref()),
             What::Import { file, replace } => import(&machine, &file, replace),
+            What::Rotate { wait, timeout } => rotate(&machine, wait.then_some(timeout)),
         }
     }
 }
@@ -137,4 +152,51 @@ fn import(machine: &Machine, file: &Path, replace: bool) -> Result<(), Failure> 
         false => out::talk(&format!("that is the fleet's account key already, thumbprint {thumbprint}; nothing changed")),
     }
     Ok(())
+}
+
+fn rotate(machine: &Machine, timeout: Option<Duration>) -> Result<(), Failure> {
+    block_on(async {
+        let (old, new, is_news) = account_rotate(machine).await?;
+        match is_news {
+            true => out::talk(&format!("the account key with thumbprint {old} is rolled over to {new}")),
+            false => out::talk(&format!("the account key with thumbprint {old} is being rolled over to {new} already; nothing changed")),
+        }
+        out::talk("the nodes with the role issue tell each CA (RFC 8555 section 7.3.5): the accounts and their URLs stay as they are");
+        out::talk(&format!("nothing else needs to be changed, but thumbprints that were written down by hand: {old} becomes {new} there"));
+        match timeout {
+            Some(timeout) => rolled_over(machine, &new, timeout).await,
+            None => {
+                out::talk("next: `certfleet account show` says how far it is");
+                Ok(())
+            }
+        }
+    })
+}
+
+/// Waits until `new` is the only key.
+async fn rolled_over(machine: &Machine, new: &str, timeout: Duration) -> Result<(), Failure> {
+    let end = Instant::now() + timeout;
+    let mut progress = Progress::start();
+    loop {
+        let (key, accounts) = account_show(machine).await?;
+        if key.is_some_and(|key| key.next.is_none() && key.current.thumbprint == new) {
+            return Ok(());
+        }
+        let behind = accounts.iter().filter(|account| account.thumbprint != new).map(|account| account.issuer.to_string());
+        let behind: Vec<String> = behind.collect();
+        let what = match behind.is_empty() {
+            true => "the new key is not in its place yet".to_owned(),
+            false => format!("not rolled over yet: {}", behind.join(", ")),
+        };
+        progress.say(&what);
+        if Instant::now() >= end {
+            drop(progress);
+            let what = format!("the account key is not rolled over after {}: {what}", spans::short(timeout));
+            return Err(Failure::refused(
+                what,
+                "it goes on by itself while a node with the role issue runs; `certfleet status` shows troubles",
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(LOOK_MS).min(end.saturating_duration_since(Instant::now()))).await;
+    }
 }

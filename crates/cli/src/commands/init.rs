@@ -18,7 +18,9 @@ use crate::out;
 /// Doing it again on the same machine changes nothing. The store's directory is made if it is not there. The fleet key is made too: whoever
 /// has it decides who is in the fleet. It stays in this machine's state directory, unless it is exported.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  certfleet init --node lb0\n  certfleet init --export-key /media/stick/fleet.key     no machine of the fleet keeps it")]
+#[command(
+    after_help = "Examples:\n  certfleet init --node lb0\n  certfleet init --export-key /media/stick/fleet.key     no machine of the fleet keeps it"
+)]
 pub struct Init {
     /// This node's name [default: $CERTFLEET_NODE, then the host's]
     #[arg(long, value_name = "NAME")]

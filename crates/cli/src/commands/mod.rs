@@ -7,6 +7,7 @@ pub mod history;
 pub mod init;
 pub mod invite;
 pub mod join;
+pub mod node;
 pub mod renew;
 pub mod rollout;
 pub mod run;

@@ -16,7 +16,9 @@ use crate::{out, spans};
 ///
 /// If an attempt runs already, that one is what was asked for.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  certfleet renew example.com --wait\n  certfleet renew example.com --new-key     with `key.reuse`, once a key has served its time")]
+#[command(
+    after_help = "Examples:\n  certfleet renew example.com --wait\n  certfleet renew example.com --new-key     with `key.reuse`, once a key has served its time"
+)]
 pub struct Renew {
     /// The certificate
     #[arg(value_name = "CERT")]
@@ -39,7 +41,8 @@ impl Renew {
         block_on(async {
             let before = renew(&machine, &self.cert, self.new_key).await?;
             let now = before.map_or("it has none yet".to_owned(), |generation| format!("now it has {generation}"));
-            out::talk(&format!("asked for a new generation of {} ({now})", self.cert));
+            let fresh = if self.new_key { ", with a fresh key" } else { "" };
+            out::talk(&format!("asked for a new generation of {}{fresh} ({now})", self.cert));
             if !self.wait {
                 return Ok(());
             }

@@ -6,9 +6,9 @@ use std::process::Command;
 
 use certfleet_testkit::installed;
 
-use crate::site::{Site, mode};
+use crate::site::{Machine, Site, mode};
 
-fn openssl(words: &[&str]) -> Option<String> {
+pub fn openssl(words: &[&str]) -> Option<String> {
     let program = installed("openssl", "openssl")?;
     let output = Command::new(program).args(words).output().expect("starts");
     assert!(output.status.success(), "openssl {words:?}: {output:?}");
@@ -81,4 +81,48 @@ fn keys_of_other_kinds_are_refused() {
     fs::write(&path, "hello").expect("writes");
     lb0.run(&["account", "import", &path]).refused("no private key", "PEM");
     lb0.run(&["account", "import", "/dev/zero"]).refused("/dev/zero cannot be read", "");
+}
+
+/// The fleet has an account key.
+pub fn with_key(machine: &Machine) -> bool {
+    let pem = openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    pem.is_some_and(|pem| machine.run_with(&["account", "import", "-"], &pem).ended(0).code == 0)
+}
+
+#[test]
+fn rotating_begins_once_and_says_what_follows() {
+    let site = Site::new();
+    let lb0 = site.first("lb0");
+    lb0.run(&["account", "rotate"]).refused("no account key yet", "role `issue`");
+    if !with_key(&lb0) {
+        return;
+    }
+    let old = lb0.json(&["account", "show", "--json"])["key"]["thumbprint"].as_str().expect("a thumbprint").to_owned();
+    let exported = lb0.run(&["account", "export"]).ended(0).stdout;
+    let said = lb0.run(&["account", "rotate"]).ended(0).stderr;
+    let shown = lb0.json(&["account", "show", "--json"]);
+    let new = shown["next"]["thumbprint"].as_str().expect("a thumbprint");
+    assert_eq!(
+        (shown["key"]["thumbprint"].as_str(), new.len()),
+        (Some(old.as_str()), 43),
+        "the old one is in use until the CAs know the new one"
+    );
+    assert!(said.contains(&format!("{old} is rolled over to {new}")) && said.contains("accounts and their URLs stay"), "{said}");
+    assert_eq!(lb0.run(&["account", "export"]).ended(0).stdout, exported);
+    assert!(lb0.run(&["account", "show"]).ended(0).stdout.contains(&format!("being rolled over to {new}")));
+
+    let again = lb0.run(&["account", "rotate"]).ended(0).stderr;
+    assert!(again.contains(new) && again.contains("nothing changed"), "{again}");
+    // No daemon runs here.
+    lb0.run(&["account", "rotate", "--wait", "--timeout", "1s"]).refused("not rolled over after 1s", "goes on by itself");
+    assert_eq!(lb0.json(&["account", "show", "--json"]), shown);
+}
+
+#[test]
+fn only_a_node_with_the_role_issue_rotates() {
+    let site = Site::new();
+    let lb0 = site.first("lb0");
+    let web = site.machine("web-1");
+    web.run(&["join", &lb0.token(&["web-1", "--roles", "answer,deploy"])]).ended(0);
+    web.run(&["account", "rotate"]).refused("node web-1 waits to be let in", "certfleet node ls");
 }

@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["init"],
     &["invite"],
@@ -20,6 +20,10 @@ const COMMANDS: [&[&str]; 18] = [
     &["account", "show"],
     &["account", "export"],
     &["account", "import"],
+    &["account", "rotate"],
+    &["node"],
+    &["node", "ls"],
+    &["node", "remove"],
     &["snippet"],
 ];
 
@@ -52,7 +56,7 @@ fn every_command_of_the_list_is_tested_and_documented() {
         assert!(*name == "completions" || COMMANDS.iter().any(|words| words.first() == Some(name)), "{name} is not in COMMANDS");
         assert!(page.contains(&format!("## `{name}")), "docs/commands.md has no section for {name}");
     }
-    for later in ["plan", "doctor", "node", "revoke", "forget", "store", "fleet", "import", "man"] {
+    for later in ["plan", "doctor", "revoke", "forget", "store", "fleet", "import", "man"] {
         assert!(!names.contains(&later), "{later} is of a later version");
     }
 }
@@ -68,7 +72,7 @@ fn the_version_is_printed() {
 fn wrong_usage_ends_with_2() {
     let site = Site::new();
     let machine = site.machine("lb0");
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 11] = [
         &[],
         &["frobnicate"],
         &["status", "--what"],
@@ -78,6 +82,8 @@ fn wrong_usage_ends_with_2() {
         &["invite", "web-1", "--uses", "0"],
         &["renew", "example.com", "--timeout", "1m"],
         &["status", "--watch", "--exit-code"],
+        &["node", "remove"],
+        &["account", "rotate", "--timeout", "1m"],
     ];
     for words in cases {
         let ran = machine.run(words).ended(2);

@@ -6,8 +6,14 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use certfleet_testkit::{Process, eventually};
+use serde_json::Value;
 use tempfile::TempDir;
+
+/// How long a daemon may take to do what is waited for.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// How a command ended.
 #[derive(Debug)]
@@ -111,6 +117,38 @@ impl Machine {
     /// A token for one node, by itself.
     pub fn token(&self, words: &[&str]) -> String {
         self.run(&[&["invite"], words].concat()).ended(0).stdout.trim().to_owned()
+    }
+
+    /// What `words` print as JSON.
+    #[track_caller]
+    pub fn json(&self, words: &[&str]) -> Value {
+        serde_json::from_str(&self.run(words).ended(0).stdout).expect("JSON")
+    }
+
+    /// Its row of `node ls`.
+    #[track_caller]
+    pub fn row(&self, node: &str) -> Option<Value> {
+        let rows = self.json(&["node", "ls", "--json"])["nodes"].take();
+        rows.as_array().expect("a list").iter().find(|row| row["name"] == node).cloned()
+    }
+
+    /// Its daemon, which lets machines in.
+    pub fn daemon(&self) -> Process {
+        let log = self.config.with_extension("log");
+        Process::start(&format!("certfleet of {}", self.name), self.command().arg("run"), &log).expect("starts")
+    }
+
+    /// Joins with `token`, and waits until somebody has let it in.
+    pub async fn join(&self, token: &str) {
+        assert!(self.run(&["join", token]).ended(0).stderr.contains("asks to join fleet prod"));
+        let what = format!("{} is let in", self.name);
+        eventually(&what, LIMIT, || std::future::ready(self.is_member(token).then_some(()))).await;
+    }
+
+    fn is_member(&self, token: &str) -> bool {
+        let said = self.run(&["join", token]).ended(0).stderr;
+        assert!(said.contains("nothing changed"), "{said}");
+        said.contains("this machine is node")
     }
 
     /// Answers on the admin socket as a daemon would, with what `document` holds at the time; until the test's process ends.

@@ -1,6 +1,6 @@
 //! `join`: this machine draws its keys and asks, with the token, to be let in. An `issue` node lets it in as soon as one runs.
 
-use certfleet_core::envelope::Expect;
+use certfleet_core::envelope::{Envelope, Expect, Revision};
 use certfleet_core::key::RecordKey;
 use certfleet_core::names::NodeName;
 use certfleet_core::records::NodeRecord;
@@ -13,6 +13,7 @@ use super::{Change, MembershipError, NAME_IS_FIXED, our_fleet, put, read, record
 use crate::config::Settings;
 use crate::identity::Identity;
 use crate::operator::view_of;
+use crate::refusal::Refusal;
 use crate::token::{Token, only_node};
 use crate::trust::Pen;
 
@@ -33,7 +34,7 @@ pub async fn join(
     node: Option<&NodeName>,
     now: Timestamp,
 ) -> Result<(Identity, Joined), MembershipError> {
-    let grant = token.grant().map_err(|error| crate::refusal::Refusal::new(error.to_string(), "ask for another token"))?;
+    let grant = token.grant().map_err(|error| Refusal::new(error.to_string(), "ask for another token"))?;
     let known = Identity::load(&settings.state)?;
     let is_new = known.is_none();
     let identity = match known {
@@ -44,13 +45,22 @@ pub async fn join(
         }
     };
     our_fleet(store, &identity).await?;
+    // Before the members: who is let in is written there first, and only then no more listed here.
+    let asked = read(store, &RecordKey::Joining(identity.node.clone())).await?;
     let view = view_of(store, settings, &identity, now).await?;
+    if view.fleet.iter().flat_map(|fleet| &fleet.removals).any(|removal| removal.identity == identity.identity) {
+        let file = settings.state.join("identity.json");
+        return refused(
+            format!("this machine, node {}, was removed from fleet {}", identity.node, identity.fleet_name),
+            format!("to let it in as a new one, remove {} and ask for a new token", file.display()),
+        );
+    }
     if view.nodes.get(&identity.node).is_some_and(|member| member.identity == identity.identity) {
         return Ok((identity, Joined::Member(Change::Nothing)));
     }
     check_token(&view, &grant, &identity, now)?;
     identity.save(&settings.state)?;
-    let asked = ask(store, &identity, token, &grant, now).await;
+    let asked = ask(store, &identity, token, asked, now).await;
     if is_new && matches!(asked, Err(MembershipError::Refused(_))) {
         Identity::forget(&settings.state);
     }
@@ -102,9 +112,17 @@ fn check_token(view: &View, grant: &Grant, identity: &Identity, now: Timestamp) 
     }
 }
 
-async fn ask(store: &dyn Store, identity: &Identity, token: &Token, grant: &Grant, now: Timestamp) -> Result<Change, MembershipError> {
+/// `asked`: what stood under the name before the members were looked at.
+async fn ask(
+    store: &dyn Store,
+    identity: &Identity,
+    token: &Token,
+    asked: Option<(Envelope, Revision)>,
+    now: Timestamp,
+) -> Result<Change, MembershipError> {
+    let grant = token.grant().map_err(|error| Refusal::new(error.to_string(), "ask for another token"))?;
     let key = RecordKey::Joining(identity.node.clone());
-    let expect = match read(store, &key).await? {
+    let expect = match asked {
         Some((envelope, _)) if record::<NodeRecord>(&key, &envelope).is_ok_and(|there| there.identity == identity.identity) => {
             return Ok(Change::Nothing);
         }
@@ -118,7 +136,7 @@ async fn ask(store: &dyn Store, identity: &Identity, token: &Token, grant: &Gran
         identity: identity.identity.clone(),
         signing_key,
         sealing_key,
-        granted: grant.roles.clone(),
+        granted: grant.roles,
         joined_at: now,
         grant: Some(token.grant.clone()),
         proof: Some(proof.sign(&token.join_key)),

@@ -107,8 +107,19 @@ pub struct Renewal {
     pub cert: CertName,
     /// Not before this moment, if it must wait: the CA or failed attempts said so. Else at once.
     pub not_before: Option<Timestamp>,
-    /// An attempt runs, and comes first.
-    pub after_attempt: bool,
+    /// Whether an attempt runs already.
+    pub running: RunningAttempt,
+}
+
+/// What the attempt that runs means for a key that a removed node could read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunningAttempt {
+    /// None runs.
+    None,
+    /// It began before the removal, and the node could read its key too: it is ended first, then comes another.
+    WithOldKey,
+    /// It has a key that the node cannot read: it is the new one.
+    WithNewKey,
 }
 
 /// Ends a node's rights on every node.
@@ -200,15 +211,22 @@ fn exposed(view: &View, machine: &NodeRecord, place: u64, now: Timestamp) -> Vec
     }
     let is_readable = |cert: &CertName, record: &CertRecord| {
         let is_shared = cert.node().is_none();
-        let is_old = record.placed.as_ref().is_some_and(|placed| placed.after_removals <= place);
+        let placed = record.placed.as_ref().map(|placed| placed.after_removals);
+        let running = record.attempt.as_ref().map(|attempt| attempt.after_removals);
+        let is_old = [placed, running].into_iter().flatten().any(|after_removals| after_removals <= place);
         is_shared && is_old && !record.retired && record.spec.is_placed_on(&machine.name)
     };
     let certs = view.certs.iter().map(|(cert, seen)| (cert, &seen.value)).filter(|(cert, record)| is_readable(cert, record));
-    certs.map(|(cert, record)| renewal(cert, record, now)).collect()
+    certs.map(|(cert, record)| renewal(cert, record, place, now)).collect()
 }
 
-fn renewal(cert: &CertName, record: &CertRecord, now: Timestamp) -> Renewal {
+fn renewal(cert: &CertName, record: &CertRecord, place: u64, now: Timestamp) -> Renewal {
     let attempt = record.attempt.as_ref();
+    let running = match attempt {
+        None => RunningAttempt::None,
+        Some(attempt) if attempt.after_removals <= place => RunningAttempt::WithOldKey,
+        Some(_) => RunningAttempt::WithNewKey,
+    };
     let put_off = attempt.and_then(|attempt| attempt.not_before).into_iter().chain(record.failures.not_before).max();
-    Renewal { cert: cert.clone(), not_before: put_off.filter(|stamp| *stamp > now), after_attempt: attempt.is_some() }
+    Renewal { cert: cert.clone(), not_before: put_off.filter(|stamp| *stamp > now), running }
 }
