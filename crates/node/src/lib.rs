@@ -26,4 +26,5 @@ pub mod token;
 pub mod trust;
 
 /// The words that commands share with what they call.
+pub use certfleet_core::envelope::FORMAT;
 pub use certfleet_core::{names, records, spec, time};

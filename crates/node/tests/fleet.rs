@@ -1,5 +1,8 @@
 //! Whole daemons in one process, against a real CA: the shortest way to see all parts work together.
 
+#[path = "fleet/brought_back.rs"]
+mod brought_back;
+
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -64,8 +64,9 @@ pub async fn store_restore(machine: &Machine, text: &str, how: &Restoring<'_>) -
     let identity = machine.member()?;
     let backup = Backup::read(text, identity)?;
     let sifted = backup.verify(&machine.settings, identity)?;
+    let fleet_key = machine.fleet_key(how.fleet_key)?;
     let store = machine.store_or_new().await?;
-    restore_into(store.as_ref(), machine, (&backup, sifted), how).await
+    restore_into(store.as_ref(), machine, (&backup, sifted), &fleet_key, how).await
 }
 
 /// The same, once the backup was verified.
@@ -73,9 +74,10 @@ pub(super) async fn restore_into(
     store: &dyn Store,
     machine: &Machine,
     (read, sifted): (&Backup, Sifted),
+    fleet_key: &SigningKey,
     how: &Restoring<'_>,
 ) -> Result<Restored, OperatorError> {
-    let (identity, fleet_key) = (machine.member()?, machine.fleet_key(how.fleet_key)?);
+    let identity = machine.member()?;
     let backup = Origin { sifted: Some(sifted), records: &read.records };
     let there = There::read(store).await?;
     there.check_ours(identity)?;
@@ -83,12 +85,12 @@ pub(super) async fn restore_into(
     let (fleets, caches) = (with_fleet(&there.records, &read.records), with_fleet(&kept, &read.records));
     let now = Origin { sifted: sift(&machine.settings, identity, &fleets), records: &there.records };
     let cache = Origin { sifted: sift(&machine.settings, identity, &caches), records: &kept };
-    let plan = plan(identity, &fleet_key, &there, [&backup, &now, &cache])?;
+    let plan = plan(identity, fleet_key, &there, [&backup, &now, &cache])?;
     refuse_rashness(&there, &now, &plan, how)?;
     for (key, envelope) in &plan.writes {
         put_over(store, key, envelope, there.expect(key)).await?;
     }
-    let epoch = raise_epoch(store, identity, &fleet_key, plan.fleet, plan.fleet_change).await?;
+    let epoch = raise_epoch(store, identity, fleet_key, plan.fleet, plan.fleet_change).await?;
     let written = plan.writes.into_iter().map(|(key, _)| key).collect();
     Ok(Restored { made_at: read.header.at, epoch, written, stood: plan.stood, lost: plan.lost })
 }

@@ -158,7 +158,7 @@ async fn cut_off_at_any_write_it_is_harmless_and_can_be_given_again() {
         let store = CutOff(machine.store_or_new().await.expect("makes one"), writes.into());
         let backup = Backup::read(&text, &identity).expect("reads");
         let sifted = backup.verify(&machine.settings, &identity).expect("is sound");
-        let cut = restore_into(&store, &machine, (&backup, sifted), &how(None)).await;
+        let cut = restore_into(&store, &machine, (&backup, sifted), &lab.fleet_key(), &how(None)).await;
         if cut.is_ok() {
             assert!(writes > 5, "{writes}");
             break;
