@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{account, check, completions, history, init, invite, join, node, renew, rollout, run, snippet, status, wait};
+use crate::commands::{
+    account, check, completions, fleet, history, init, invite, join, node, renew, rollout, run, snippet, status, store, wait,
+};
 use crate::failure::Failure;
 
 /// Widest help text, in columns.
@@ -50,6 +52,8 @@ pub enum Command {
     Rollout(rollout::Rollout),
     Node(node::Node),
     Account(account::Account),
+    Store(store::Store),
+    Fleet(fleet::Fleet),
     Snippet(snippet::Snippet),
     Completions(completions::Completions),
 }
@@ -70,6 +74,8 @@ impl Command {
             Self::Rollout(command) => command.run(config),
             Self::Node(command) => command.run(config),
             Self::Account(command) => command.run(config),
+            Self::Store(command) => command.run(config),
+            Self::Fleet(command) => command.run(config),
             Self::Snippet(command) => command.run(config),
             Self::Completions(command) => command.run(),
         }

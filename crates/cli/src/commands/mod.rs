@@ -3,6 +3,7 @@
 pub mod account;
 pub mod check;
 pub mod completions;
+pub mod fleet;
 pub mod history;
 pub mod init;
 pub mod invite;
@@ -13,6 +14,7 @@ pub mod rollout;
 pub mod run;
 pub mod snippet;
 pub mod status;
+pub mod store;
 pub mod wait;
 
 use std::future::Future;

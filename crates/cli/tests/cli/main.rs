@@ -12,4 +12,5 @@ mod run;
 mod site;
 mod snippet;
 mod status;
+mod store;
 mod wait;
