@@ -2,6 +2,7 @@
 
 mod crashes;
 mod edges;
+mod formats;
 mod purity;
 mod schedules;
 mod stories;
