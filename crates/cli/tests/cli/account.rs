@@ -3,12 +3,16 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use certfleet_testkit::installed;
+use certfleet_testkit::{Process, eventually, installed};
 
+use crate::planted::take_over;
 use crate::site::{Machine, Site, mode};
 
-pub fn openssl(words: &[&str]) -> Option<String> {
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn openssl(words: &[&str]) -> Option<String> {
     let program = installed("openssl", "openssl")?;
     let output = Command::new(program).args(words).output().expect("starts");
     assert!(output.status.success(), "openssl {words:?}: {output:?}");
@@ -116,6 +120,26 @@ fn rotating_begins_once_and_says_what_follows() {
     // No daemon runs here.
     lb0.run(&["account", "rotate", "--wait", "--timeout", "1s"]).refused("not rolled over after 1s", "goes on by itself");
     assert_eq!(lb0.json(&["account", "show", "--json"]), shown);
+}
+
+#[tokio::test]
+async fn waiting_ends_when_the_new_key_is_the_only_one() {
+    let site = Site::new();
+    let lb0 = site.first("lb0");
+    if !with_key(&lb0) {
+        return;
+    }
+    let mut command = lb0.command();
+    command.args(["account", "rotate", "--wait", "--timeout", "60s"]);
+    let mut waiting = Process::start("account rotate", &mut command, &site.path("rotate.log")).expect("starts");
+    waiting.printed("the new key is not in its place yet", LIMIT).await;
+    let next = lb0.json(&["account", "show", "--json"])["next"]["thumbprint"].take();
+    take_over(&lb0).await;
+    let ended = eventually("the command ends", LIMIT, || std::future::ready(waiting.ended())).await;
+    assert!(ended.success(), "{}", waiting.output());
+    let shown = lb0.json(&["account", "show", "--json"]);
+    assert_eq!((&shown["key"]["thumbprint"], &shown["next"]), (&next, &serde_json::Value::Null));
+    assert!(lb0.run(&["account", "rotate"]).ended(0).stderr.contains(" is rolled over to "), "and it can begin anew");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use certfleet_core::envelope::Expect;
 use certfleet_core::key::RecordKey;
 use certfleet_core::names::{CertName, Fingerprint, Generation, SpkiHash, VersionHash};
-use certfleet_core::records::{Attempt, CertRecord, Placed, Placement, Step};
+use certfleet_core::records::{AccountKeyRecord, Attempt, CertRecord, Placed, Placement, Step};
 use certfleet_core::spec::ChallengeType;
 use certfleet_core::time::{Timestamp, later};
 use certfleet_node::operator;
@@ -50,6 +50,19 @@ pub async fn plant(machine: &Machine, cert: &str, change: impl FnOnce(&mut CertR
     let envelope = Pen::new(node.member().expect("it has joined")).write(&key, &record, &Expect::Absent).expect("wraps");
     let settled = put_settled(store(machine).await.as_ref(), &key.key(), &envelope, &Expect::Absent).await.expect("the store takes it");
     assert!(matches!(settled, Settled::Done(_)), "{cert} stands there already");
+}
+
+/// The next account key takes the place of the one in use, as when every CA knows it.
+pub async fn take_over(machine: &Machine) {
+    let (node, store, key) = (node(machine), store(machine).await, RecordKey::AccountKey);
+    let stored = store.get(&key.key()).await.expect("it can be read").expect("it is there");
+    let record: AccountKeyRecord = stored.envelope.record().expect("a record");
+    let next = record.next.clone().expect("a roll-over is under way");
+    let expect = Expect::Revision(stored.revision);
+    let pen = Pen::new(node.member().expect("it has joined"));
+    let envelope = pen.write(&key, &AccountKeyRecord { current: next, next: None, ..record }, &expect).expect("wraps");
+    let settled = put_settled(store.as_ref(), &key.key(), &envelope, &expect).await.expect("the store takes it");
+    assert!(matches!(settled, Settled::Done(_)), "somebody else wrote it");
 }
 
 /// What stands in the store.
