@@ -4,6 +4,7 @@
 //! nobody else's (`fleet::audit`, at the end of each).
 
 mod account;
+mod attack;
 mod authority;
 mod challenges;
 mod changes;

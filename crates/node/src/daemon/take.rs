@@ -1,7 +1,7 @@
 //! Taking what was read from the store into the view, and what counts of it into the sealed cache.
 
 use certfleet_acme::inspect_csr;
-use certfleet_core::envelope::Envelope;
+use certfleet_core::envelope::{Envelope, Revision};
 use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::{Identifier, SpkiHash};
 use certfleet_core::records::{AccountKeyRecord, RequestRecord, WrapRecord};
@@ -29,6 +29,7 @@ impl Kit {
         for Unreadable { key, why, revision } in unreadable {
             if let Some(revision) = revision {
                 view.refuse(&key, &why, &revision, false, now);
+                tell_refused(view, &key, &revision);
             }
         }
         if view.roster != roster {
@@ -45,12 +46,19 @@ impl Kit {
         if let Some(RecordKey::Request(..)) = &record
             && let Err(why) = check_request(&stored.envelope)
         {
-            return view.refuse(key, &why, &stored.revision, false, now);
+            view.refuse(key, &why, &stored.revision, false, now);
+            return tell_refused(view, key, &stored.revision);
         }
         let taken = view.apply(key, Some((&stored.envelope, &stored.revision)), now);
-        if taken == Taken::New && record.as_ref().is_some_and(|record| is_kept(record) || matches!(record, RecordKey::Wrap(..))) {
+        tell_refused(view, key, &stored.revision);
+        if taken == Taken::New && record.as_ref().is_some_and(|record| is_kept(record) || self.is_wanted(view, record)) {
             self.keep(key, &stored.envelope);
         }
+    }
+
+    /// Whether it is a wrap that this node needs: one that works is not given up for another.
+    fn is_wanted(&self, view: &View, record: &RecordKey) -> bool {
+        matches!(record, RecordKey::Wrap(spki, _) if view.local.lacks.contains_key(spki) || self.keeper.get(&record.key()).is_none())
     }
 
     /// A change of the roster can have made strays of this batch count.
@@ -97,6 +105,13 @@ impl Kit {
             opened.map(|_| key.spki.clone()).map_err(|_| key.spki.clone())
         };
         record.keys().map(opens).collect()
+    }
+}
+
+/// The decision tells of what lasts; this is for those who look into what stands in the store.
+fn tell_refused(view: &View, key: &Key, revision: &Revision) {
+    if let Some(stray) = view.strays.get(key).filter(|stray| stray.revision.as_ref() == Some(revision)) {
+        tracing::debug!(event = "record-refused", key = %key, revision = %revision.engine, why = %stray.why);
     }
 }
 

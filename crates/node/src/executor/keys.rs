@@ -68,6 +68,9 @@ impl Executor {
             RequestKey::New(kind) => self.make_own_key(&cert, *kind, wanted.names.clone()).await?,
             RequestKey::Kept(spki) => {
                 let pem = self.private_key(&cert, spki).await?;
+                if cert.node().is_none() {
+                    self.put_key_right(spki).await?;
+                }
                 let text = pem.expose_text().ok_or_else(|| ActionError::Other(format!("{cert}: its key is not PEM")))?;
                 let csr = csr_with_key(text, &wanted.names).map_err(|e| ActionError::Other(format!("{cert}: {e}")))?;
                 (spki.clone(), csr)
@@ -108,23 +111,27 @@ impl Executor {
         Ok((made.spki, made.csr))
     }
 
-    /// A key that this node is meant to read: from its cache, else from the store; with a later wrap if its own does not open.
+    /// A key that this node is meant to read: from its cache, else from the store; with a later wrap if its own does not open. What does not
+    /// count, or does not open, is as good as none: then somebody who has the key wraps it for this node, and puts the record right.
     pub(super) async fn private_key(&self, cert: &CertName, spki: &SpkiHash) -> Result<Secret, ActionError> {
         let key = RecordKey::PrivateKey(spki.clone());
-        let kept = self.kept::<PrivateKeyRecord>(&key).ok().flatten();
-        if let Some(secret) = kept.and_then(|record| self.open_key(cert, &record).ok()) {
+        let kept: Option<PrivateKeyRecord> = self.kept(&key).ok().flatten();
+        let opened = || kept.as_ref().and_then(|record| self.open_key(cert, record).ok());
+        if let Some(secret) = opened() {
             return Ok(secret);
         }
-        let stored = self.read_trusted(&key).await?;
-        let Some(envelope) = stored else { return Err(ActionError::Lacks(spki.clone(), format!("{key} is not in the store"))) };
-        let record: PrivateKeyRecord = envelope.record().map_err(|e| ActionError::Other(format!("{key}: {e}")))?;
-        let secret = match self.open_key(cert, &record) {
-            Ok(secret) => secret,
-            Err(why) => {
-                self.take_later_wrap(spki).await?;
-                self.open_key(cert, &record).map_err(|_| why)?
-            }
+        self.take_later_wrap(spki).await?;
+        if let Some(secret) = opened() {
+            return Ok(secret);
+        }
+        let lacks = |why: String| ActionError::Lacks(spki.clone(), why);
+        let envelope = match self.read_trusted(&key).await {
+            Ok(stored) => stored.ok_or_else(|| lacks(format!("{key} is not in the store")))?,
+            Err(ActionError::Store(error)) => return Err(error.into()),
+            Err(why) => return Err(lacks(why.to_string())),
         };
+        let record = envelope.record().map_err(|error| lacks(format!("{key}: {error}")))?;
+        let secret = self.open_key(cert, &record)?;
         self.keep(&key, &envelope)?;
         Ok(secret)
     }
@@ -177,7 +184,7 @@ impl Executor {
         Ok((Vec::new(), Outcome::Wrapped(spki, node)))
     }
 
-    /// A wrap opens what this node has. If that is not what stands in the store, it is put there again.
+    /// What this node has of a key is put into the store again, if something else or nothing stands there.
     async fn put_key_right(&self, spki: &SpkiHash) -> Result<(), ActionError> {
         let key = RecordKey::PrivateKey(spki.clone());
         let Some(kept) = self.keeper.get(&key.key()) else { return Ok(()) };

@@ -130,11 +130,18 @@ impl Fleet {
 
     /// One more machine, invited, that asks to be let in, and does not run.
     pub async fn grow(&mut self) -> u8 {
+        self.grow_as("issue,answer,deploy").await
+    }
+
+    /// The same, with these roles.
+    pub async fn grow_as(&mut self, roles: &str) -> u8 {
         let n = u8::try_from(self.nodes.len() + 1).expect("few nodes");
         self.nodes.push(Node::new(n, self.lab.dir.path()));
         self.write_config();
-        let (name, out) = (self.name(n).to_string(), self.lab.dir.path().join("tokens").display().to_string());
-        self.certfleet(1, &["invite", &name, "--out", &out]).await.worked();
+        let (name, tokens) = (self.name(n).to_string(), self.lab.dir.path().join("tokens"));
+        std::fs::create_dir_all(&tokens).expect("directory");
+        let out = tokens.display().to_string();
+        self.certfleet(1, &["invite", &name, "--roles", roles, "--out", &out]).await.worked();
         self.join(n).await;
         n
     }
@@ -186,6 +193,12 @@ impl Fleet {
         let output = self.certfleet_quietly(n, words).await;
         self.said.lock().expect("no panic while holding it").push_str(&format!("{}{}", output.stdout, output.stderr));
         output
+    }
+
+    /// Runs a command as node `n`, again until it works: the fleet may be putting right what it needs.
+    pub async fn certfleet_until_it_works(&self, n: u8, words: &[&str]) {
+        let once = || async { (self.certfleet(n, words).await.code == Some(0)).then_some(()) };
+        self.until(&format!("{words:?} works"), once).await;
     }
 
     /// Runs a command whose output is not searched for keys.

@@ -91,13 +91,19 @@ impl Fleet {
 
     /// Waits until every node has it, and sees that all have it; all have the same. Then the CA must have issued as many certificates as told.
     pub async fn all_have(&self, cert: &str, generation: u64, issued: usize) -> Leaf {
+        let leaf = self.all_have_of(cert, generation).await;
+        assert_eq!(self.lab.pebble.issued().len(), issued, "{}", self.lab.pebble.log());
+        leaf
+    }
+
+    /// Waits until every node has it, and sees that all have it; all have the same.
+    pub async fn all_have_of(&self, cert: &str, generation: u64) -> Leaf {
         let leaf = self.have(self.numbers(), cert, generation).await;
         for n in self.numbers() {
             assert_eq!(self.live(n, cert).as_ref(), Some(&leaf), "node {n} has another certificate");
             let by_all = |status: &CertificateStatus| status.nodes.iter().all(|node| node.serial.as_deref() == Some(&leaf.serial));
             self.sees(n, cert, "all nodes report it", by_all).await;
         }
-        assert_eq!(self.lab.pebble.issued().len(), issued, "{}", self.lab.pebble.log());
         leaf
     }
 }
