@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::super::{Machine, OperatorError, view_from};
 use super::backup::counts;
-use super::records::{Records, fault, is_newer, vouched_versions};
+use super::records::{Judge, Records, is_newer};
 use super::references;
 use crate::membership::{MembershipError, our_fleet};
 use crate::trust::Pen;
@@ -64,10 +64,10 @@ pub async fn store_check(machine: &Machine, at: Timestamp) -> Result<Checked, Op
     let view = view_from(listing.clone(), &machine.settings, identity, at)?;
     let records: Records = listing.entries.iter().map(|(key, stored)| (key.clone(), stored.envelope.clone())).collect();
     let mut problems = unreadable(&listing);
-    let vouched = vouched_versions(&view.roster, &records);
+    let judge = Judge::new(&view.roster, view.nodes.values(), &records);
     problems.extend(records.iter().filter_map(|(key, envelope)| {
         let older = || view.strays.get(key).filter(|_| RecordKey::of(key).is_some_and(|r| is_kept(&r))).map(|stray| stray.why.clone());
-        fault(&view.roster, &vouched, key, envelope).or_else(older).map(|why| does_not_count(key, why))
+        judge.fault(key, envelope).or_else(older).map(|why| does_not_count(key, why))
     }));
     let at_fault: std::collections::BTreeSet<String> = problems.iter().map(|problem| problem.key.clone()).collect();
     let counting: Records = records.into_iter().filter(|(key, _)| !at_fault.contains(key.as_str())).collect();

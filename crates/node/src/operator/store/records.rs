@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use certfleet_core::envelope::{Envelope, EnvelopeError, Expect, Revision};
 use certfleet_core::key::{Key, RecordKey};
-use certfleet_core::names::VersionHash;
+use certfleet_core::names::{NodeName, VersionHash};
 use certfleet_core::records::{
     AccountKeyRecord, AccountRecord, CertRecord, FleetRecord, InvitationRecord, NodeRecord, Presence, PrivateKeyRecord, Report,
     RequestRecord, VersionRecord, WrapRecord,
@@ -51,10 +51,9 @@ pub(super) fn sift(settings: &Settings, identity: &Identity, records: &Records) 
     for (key, envelope) in records.iter().filter(|(key, _)| is_roster(key)) {
         view.apply(key, Some((envelope, &envelope.revision("read"))), LATE);
     }
-    let (fleet, roster) = (view.fleet?, view.roster);
-    let vouched = vouched_versions(&roster, records);
-    let faults = records.iter().filter_map(|(key, envelope)| Some((key.clone(), fault(&roster, &vouched, key, envelope)?)));
-    Some(Sifted { faults: faults.collect(), fleet, roster })
+    let judge = Judge::new(&view.roster, view.nodes.values(), records);
+    let faults = records.iter().filter_map(|(key, envelope)| Some((key.clone(), judge.fault(key, envelope)?))).collect();
+    Some(Sifted { faults, fleet: view.fleet?, roster: view.roster })
 }
 
 /// A set without a fleet's record is judged by that of the other.
@@ -67,18 +66,42 @@ pub(super) fn with_fleet(records: &Records, other: &Records) -> Records {
     all
 }
 
-/// Why a record does not count; none if it does. A version counts by its hash in a certificate's record, whoever wrote it.
-pub(super) fn fault(roster: &Roster, vouched: &BTreeSet<(Key, VersionHash)>, key: &Key, envelope: &Envelope) -> Option<String> {
-    let Some(record) = RecordKey::of(key) else { return Some("this version of certfleet knows no such record".into()) };
-    if let Err(why) = readable(&record, envelope) {
-        return Some(why.to_string());
+/// What decides whether a record counts. Two kinds do though whoever wrote them has no say: a version, by its hash in a certificate's record;
+/// and a sealed key or a wrap that a node made before it was removed, since whoever opens it sees whether it is the right one.
+pub(super) struct Judge<'a> {
+    roster: &'a Roster,
+    vouched: BTreeSet<(Key, VersionHash)>,
+    former: BTreeMap<&'a NodeName, &'a NodeRecord>,
+}
+
+impl<'a> Judge<'a> {
+    /// `nodes`: all that were ever let in and whose records still stand, as far as their sealed keys are to count.
+    pub fn new(roster: &'a Roster, nodes: impl IntoIterator<Item = &'a NodeRecord>, records: &Records) -> Self {
+        let former = nodes.into_iter().filter(|node| !roster.members.contains_key(&node.name));
+        Self { roster, vouched: vouched_versions(roster, records), former: former.map(|node| (&node.name, node)).collect() }
     }
-    let why = roster.check(&record, envelope).err()?;
-    (!vouched.contains(&(key.clone(), envelope.body_hash()))).then(|| why.to_string())
+
+    /// Why a record does not count; none if it does.
+    pub fn fault(&self, key: &Key, envelope: &Envelope) -> Option<String> {
+        let Some(record) = RecordKey::of(key) else { return Some("this version of certfleet knows no such record".into()) };
+        if let Err(why) = readable(&record, envelope) {
+            return Some(why.to_string());
+        }
+        let why = self.roster.check(&record, envelope).err()?;
+        let is_vouched = self.vouched.contains(&(key.clone(), envelope.body_hash()));
+        (!is_vouched && !self.is_former_nodes_key(&record, envelope)).then(|| why.to_string())
+    }
+
+    fn is_former_nodes_key(&self, record: &RecordKey, envelope: &Envelope) -> bool {
+        let is_sealed = matches!(record, RecordKey::PrivateKey(_) | RecordKey::Wrap(..));
+        self.former.get(&envelope.writer).filter(|_| is_sealed).is_some_and(|node| {
+            may_write(record, &node.name, &node.granted) && envelope.is_signed_by(&self.roster.fleet, &record.key(), [&node.signing_key])
+        })
+    }
 }
 
 /// The versions that certificates' records vouch for.
-pub(super) fn vouched_versions(roster: &Roster, records: &Records) -> BTreeSet<(Key, VersionHash)> {
+fn vouched_versions(roster: &Roster, records: &Records) -> BTreeSet<(Key, VersionHash)> {
     let vouched = records.iter().filter_map(|(key, envelope)| {
         let record = RecordKey::of(key)?;
         let RecordKey::Cert(cert) = &record else { return None };

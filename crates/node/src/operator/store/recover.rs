@@ -113,14 +113,16 @@ fn believable(identity: &Identity, sifted: &Sifted, missing: Records) -> Result<
     let voucher = Voucher { pen: &pen, roster: &sifted.roster, fleet_key: None };
     let (mut writes, mut left_out) = (Writes::new(), LeftOut::new());
     for (key, envelope) in missing {
-        let Some(why) = sifted.faults.get(&key) else {
+        let record = RecordKey::of(&key).expect("only what is backed up is here");
+        let why = sifted.faults.get(&key);
+        if why.is_none() && sifted.roster.members.contains_key(&envelope.writer) {
             writes.push((key, envelope));
             continue;
-        };
-        let record = RecordKey::of(&key).expect("only what is backed up is here");
-        match voucher.vouch(&record, &envelope)? {
-            Some(again) => writes.push((key, again)),
-            None => left_out.push((key, why.clone())),
+        }
+        match (voucher.vouch(&record, &envelope)?, why) {
+            (Some(again), _) => writes.push((key, again)),
+            (None, Some(why)) => left_out.push((key, why.clone())),
+            (None, None) => writes.push((key, envelope)),
         }
     }
     writes.sort_by_key(|(key, _)| match RecordKey::of(key) {
@@ -161,8 +163,11 @@ fn place_of_key(identity: &Identity, all: &Records, cert: &CertName, key: &Recor
         (_, None) => CertificateKey::Missing,
         (_, Some(record)) => {
             let RecordKey::PrivateKey(spki) = key else { return CertificateKey::Missing };
-            let later = all.keys().filter_map(RecordKey::of).filter_map(|record| match record {
-                RecordKey::Wrap(of, node) if of == *spki => Some(node),
+            let prefix = format!("wraps/{spki}");
+            let first: Key = prefix.parse().expect("a kind and a hash are a key");
+            let wraps = all.range(first..).map(|(key, _)| key).take_while(|key| key.is_under(&prefix));
+            let later = wraps.filter_map(RecordKey::of).filter_map(|record| match record {
+                RecordKey::Wrap(_, node) => Some(node),
                 _ => None,
             });
             CertificateKey::Sealed(record.key.wraps.into_keys().chain(later).collect())

@@ -20,7 +20,7 @@ use certfleet_store::{Settled, Store, put_settled};
 use super::super::{Machine, OperatorError, refused};
 use super::file::Backup;
 use super::merge::{Origin, choose, merge_removals, never_goes_back, next_epoch};
-use super::records::{Records, Sifted, There, Voucher, is_newer, put_over, sift, standing, with_fleet};
+use super::records::{Judge, Records, Sifted, There, Voucher, is_newer, put_over, sift, standing, with_fleet};
 use crate::identity::Identity;
 use crate::keeper::Keeper;
 use crate::refusal::Refusal;
@@ -135,18 +135,18 @@ fn check_standing(identity: &Identity, fleet_key: &SigningKey, fleet: &FleetReco
 /// Records whose writer was removed since are said again, by the fleet key or by this node.
 fn vouched(voucher: Voucher<'_>, chosen: &[(&Key, &Envelope)]) -> Result<Vec<(Key, Envelope)>, OperatorError> {
     let records: Records = chosen.iter().map(|(key, envelope)| ((*key).clone(), (*envelope).clone())).collect();
-    let by_hash = super::records::vouched_versions(voucher.roster, &records);
+    let judge = Judge::new(voucher.roster, [], &records);
     let mut all = Vec::with_capacity(records.len());
-    for (key, envelope) in records {
-        let Some(why) = super::records::fault(voucher.roster, &by_hash, &key, &envelope) else {
-            all.push((key, envelope));
+    for (key, envelope) in &records {
+        let Some(why) = judge.fault(key, envelope) else {
+            all.push((key.clone(), envelope.clone()));
             continue;
         };
-        let record = RecordKey::of(&key).expect("it was chosen by what it is");
-        match voucher.vouch(&record, &envelope)? {
-            Some(again) => all.push((key, again)),
+        let record = RecordKey::of(key).expect("it was chosen by what it is");
+        match voucher.vouch(&record, envelope)? {
+            Some(again) => all.push((key.clone(), again)),
             None if matches!(record, RecordKey::Request(..)) => {}
-            None => return Err(cannot_vouch(voucher.roster, &key, &why).into()),
+            None => return Err(cannot_vouch(voucher.roster, key, &why).into()),
         }
     }
     Ok(all)

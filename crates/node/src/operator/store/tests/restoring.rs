@@ -114,6 +114,28 @@ async fn running_nodes_are_named() {
     lab.restore("n1", &text, over(None)).await.expect("restores");
 }
 
+#[tokio::test]
+async fn keys_that_a_removed_node_made_are_not_lost() {
+    let lab = Lab::new().await;
+    let spki = lab.issue("n2", 1).await;
+    lab.remove("n2").await;
+    // As a daemon with the role issue does for what never goes away.
+    let certificate: certfleet_core::records::CertRecord = lab.read(&RecordKey::Cert(cert())).await;
+    lab.write("n1", &RecordKey::Cert(cert()), &certificate).await;
+    for node in ["n1", "n3"] {
+        assert_eq!(lab.check(node).await, [], "{node}: nothing has to be done about it");
+    }
+    let (text, at) = (lab.backup().await, RecordKey::PrivateKey(spki).key());
+    lab.lose_store();
+    lab.restore("n1", &text, how(None)).await.expect("restores");
+    assert_eq!(lab.get(&at).await.expect("is there").writer.as_str(), "n1", "every node believes it again");
+    assert_eq!(lab.check("n3").await, []);
+    let planted = Envelope { change: 9, ..lab.get(&at).await.expect("is there") };
+    let forged = Pen::new(&lab.identity("n3")).write(&RecordKey::Cert(cert()), &certificate, &Expect::Absent).expect("signs");
+    lab.plant(&at, &Envelope { writer: name("n2"), signature: forged.signature, ..planted }).await;
+    assert!(!lab.check("n1").await.is_empty(), "n2's name alone is not enough");
+}
+
 /// A store that takes so many writes and no more.
 #[derive(Debug)]
 struct CutOff(std::sync::Arc<dyn Store>, AtomicUsize);
