@@ -91,8 +91,12 @@ fn is_my_turn(view: &View, now: Now, plan: &mut Plan, issuer: &IssuerName) -> bo
         plan.wake(bar.until);
         return false;
     }
-    let since = plan.due(view, now, Subject::Account(issuer.clone()));
-    let turn = since + GRACE * my_rank(view, now, &format!("account/{issuer}"), None);
+    is_turn(view, now, plan, Subject::Account(issuer.clone()), &format!("account/{issuer}"))
+}
+
+/// Whether those who come before this node have had their time. That only one succeeds is the compare-and-swap's work.
+fn is_turn(view: &View, now: Now, plan: &mut Plan, subject: Subject, work: &str) -> bool {
+    let turn = plan.due(view, now, subject) + GRACE * my_rank(view, now, work, None);
     if now.mono < turn {
         plan.wake(turn);
     }
@@ -102,12 +106,9 @@ fn is_my_turn(view: &View, now: Now, plan: &mut Plan, issuer: &IssuerName) -> bo
 /// The next step of a roll-over, if one is wanted or under way.
 fn roll(view: &View, now: Now, plan: &mut Plan, key: &AccountKeyRecord, issuers: &BTreeSet<&IssuerName>) {
     let Some(next) = &key.next else {
-        if view.is_account_exposed() && my_rank(view, now, "account", None) == 0 {
-            plan.act(
-                view,
-                now,
-                Action::PrepareAccountKey(view.account_readers(), view.removals(), view.base(&RecordKey::AccountKey.key())),
-            );
+        if view.is_account_exposed() && is_turn(view, now, plan, Subject::AccountKey, "account") {
+            let base = view.base(&RecordKey::AccountKey.key());
+            plan.act(view, now, Action::PrepareAccountKey(view.account_readers(), view.removals(), base));
         }
         return;
     };
@@ -119,7 +120,8 @@ fn roll(view: &View, now: Now, plan: &mut Plan, key: &AccountKeyRecord, issuers:
         plan.act(view, now, Action::RollAccount((*issuer).clone(), AccountRecord { url, ..account }, base));
     }
     let unregistered = issuers.iter().any(|issuer| !is_registered(view, issuer));
-    if rolling.is_empty() && !unregistered && my_rank(view, now, "account", None) == 0 {
+    let subject = Subject::Record(RecordKey::AccountKey.key());
+    if rolling.is_empty() && !unregistered && is_turn(view, now, plan, subject, "account") {
         take_over(view, now, plan, key, next);
     }
 }
