@@ -61,3 +61,47 @@ pub(super) fn never_goes_back(key: &Key) -> bool {
     use RecordKey::{Account, AccountKey, Invitation, Node};
     matches!(RecordKey::of(key), Some(Node(_) | Invitation(_) | AccountKey | Account(_)))
 }
+
+#[cfg(test)]
+mod tests {
+    use certfleet_core::records::Removal;
+    use certfleet_core::time::Timestamp;
+    use certfleet_core::trust::Roster;
+
+    use super::*;
+
+    fn fleet(epoch: u64, removals: &[(&str, bool)]) -> FleetRecord {
+        let removal = |(node, compromised): &(&str, bool)| Removal {
+            node: node.parse().expect("a name"),
+            identity: format!("{node}.1"),
+            at: Timestamp::UNIX_EPOCH,
+            compromised: *compromised,
+        };
+        FleetRecord {
+            id: "f".parse().expect("a name"),
+            name: "prod".into(),
+            format: 1,
+            epoch,
+            created_at: Timestamp::UNIX_EPOCH,
+            verifying_keys: Vec::new(),
+            removals: removals.iter().map(removal).collect(),
+            extra: Default::default(),
+        }
+    }
+
+    fn origin(records: &Records, fleet: FleetRecord) -> Origin<'_> {
+        let roster = Roster::new(fleet.id.clone(), Vec::new());
+        Origin { records, sifted: Some(Sifted { roster, faults: Default::default(), fleet }) }
+    }
+
+    #[test]
+    fn removals_that_any_of_them_knows_stay_in_order() {
+        let none = Records::new();
+        let newest = FleetRecord { format: 1, ..fleet(4, &[("a", false), ("b", false)]) };
+        let older = FleetRecord { format: 2, ..fleet(2, &[("a", true), ("c", false), ("d", true)]) };
+        let fleet = next_epoch(&[&origin(&none, older), &Origin { records: &none, sifted: None }, &origin(&none, newest)]).expect("some");
+        let removals: Vec<(&str, bool)> = fleet.removals.iter().map(|removal| (removal.node.as_str(), removal.compromised)).collect();
+        assert_eq!(removals, [("a", true), ("b", false), ("c", false), ("d", true)]);
+        assert_eq!((fleet.epoch, fleet.format), (5, 2));
+    }
+}

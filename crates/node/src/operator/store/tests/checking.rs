@@ -89,6 +89,20 @@ async fn who_cannot_open_a_key_is_named() {
 }
 
 #[tokio::test]
+async fn a_sealed_key_that_is_another_is_seen_by_who_can_open_it() {
+    let lab = Lab::new().await;
+    lab.issue("n1", 1).await;
+    let (pen, other) = (Pen::new(&lab.identity("n1")), SpkiHash::of(b"not the hash of what is sealed"));
+    let made = make_key_and_csr(KeyType::default(), &spec().names).expect("makes a key");
+    let readers = lab.view("n1").await.readers(&spec());
+    let key = pen.seal(&made.key_pem, cert().as_str(), &other, &readers).expect("seals");
+    let record = PrivateKeyRecord { cert: cert(), spki: other.clone(), created_at: now(), key, extra: Default::default() };
+    lab.write("n1", &RecordKey::PrivateKey(other.clone()), &record).await;
+    lab.place("n1", cert(), 2, other.clone()).await;
+    has(&lab.check("n3").await, &format!("keys/{other}"), "what is sealed in it is another key");
+}
+
+#[tokio::test]
 async fn another_fleets_store_is_refused() {
     let (lab, other) = (Lab::new().await, Lab::new().await);
     lab.lose_store();

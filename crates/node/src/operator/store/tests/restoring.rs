@@ -1,10 +1,11 @@
 //! `store backup` and `store restore`: there and back, over something newer, after removals, and cut off at every write.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use certfleet_core::envelope::Revision;
-use certfleet_core::records::{Presence, PresenceState};
+use certfleet_core::records::{FleetRecord, Presence, PresenceState};
 use certfleet_store::{Put, StoreError, Stored, Watch};
 
 use super::super::file::Backup;
@@ -136,34 +137,43 @@ async fn keys_that_a_removed_node_made_are_not_lost() {
     assert!(!lab.check("n1").await.is_empty(), "n2's name alone is not enough");
 }
 
-/// A store that takes so many writes and no more.
+/// A store that takes so many writes and no more; and before the first write of a record somebody else writes something there.
 #[derive(Debug)]
-struct CutOff(std::sync::Arc<dyn Store>, AtomicUsize);
+struct Disturbed {
+    store: Arc<dyn Store>,
+    writes: AtomicUsize,
+    first: Mutex<Option<(Key, Envelope)>>,
+}
 
 #[async_trait::async_trait]
-impl Store for CutOff {
+impl Store for Disturbed {
     fn kind(&self) -> &'static str {
-        self.0.kind()
+        self.store.kind()
     }
     async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        self.0.get(key).await
+        self.store.get(key).await
     }
     async fn list(&self, prefix: &str) -> Result<Listing, StoreError> {
-        self.0.list(prefix).await
+        self.store.list(prefix).await
     }
     async fn put(&self, key: &Key, value: &Envelope, expect: &Expect) -> Result<Put, StoreError> {
-        let left = self.1.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let left = self.writes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         left.map_err(|_| StoreError::Away { why: "cut off".into() })?;
-        self.0.put(key, value, expect).await
+        let other = self.first.lock().expect("not poisoned").take_if(|(at, _)| at == key);
+        if let Some((key, other)) = other {
+            let there = self.store.get(&key).await?.map_or(Expect::Absent, |there| Expect::Revision(there.revision));
+            self.store.put(&key, &other, &there).await?;
+        }
+        self.store.put(key, value, expect).await
     }
     async fn delete(&self, key: &Key, expect: &Revision) -> Result<Put, StoreError> {
-        self.0.delete(key, expect).await
+        self.store.delete(key, expect).await
     }
     async fn watch(&self, prefix: &str) -> Result<Watch, StoreError> {
-        self.0.watch(prefix).await
+        self.store.watch(prefix).await
     }
     fn visibility_delay(&self) -> Duration {
-        self.0.visibility_delay()
+        self.store.visibility_delay()
     }
 }
 
@@ -177,7 +187,8 @@ async fn cut_off_at_any_write_it_is_harmless_and_can_be_given_again() {
     let (machine, identity) = (lab.machine("n1"), lab.identity("n1"));
     for writes in 0.. {
         lab.lose_store();
-        let store = CutOff(machine.store_or_new().await.expect("makes one"), writes.into());
+        let store = machine.store_or_new().await.expect("makes one");
+        let store = Disturbed { store, writes: writes.into(), first: Mutex::default() };
         let backup = Backup::read(&text, &identity).expect("reads");
         let sifted = backup.verify(&machine.settings, &identity).expect("is sound");
         let cut = restore_into(&store, &machine, (&backup, sifted), &lab.fleet_key(), &how(None)).await;
@@ -191,4 +202,24 @@ async fn cut_off_at_any_write_it_is_harmless_and_can_be_given_again() {
         let view = lab.view("n3").await;
         assert_eq!((generation(&view), view.strays.len()), (1, 0), "after {writes} writes");
     }
+}
+
+#[tokio::test]
+async fn what_others_write_meanwhile_is_not_forgotten() {
+    let lab = Lab::new().await;
+    lab.issue("n1", 1).await;
+    let (text, machine, identity) = (lab.backup().await, lab.machine("n1"), lab.identity("n1"));
+    let before = lab.get(&RecordKey::Fleet.key()).await.expect("is there");
+    lab.remove("n2").await;
+    let removed: FleetRecord = lab.read(&RecordKey::Fleet).await;
+    let (at, base) = (RecordKey::Fleet.key(), Expect::Revision(before.revision("1")));
+    let removed = FleetRecord { epoch: 6, ..removed };
+    let other = Pen::new(&identity).write_as_fleet(&RecordKey::Fleet, &removed, &base, &lab.fleet_key()).expect("signs");
+    lab.plant(&at, &before).await;
+    let store = Disturbed { store: lab.store().await, writes: 100.into(), first: Mutex::new(Some((at, other))) };
+    let backup = Backup::read(&text, &identity).expect("reads");
+    let sifted = backup.verify(&machine.settings, &identity).expect("is sound");
+    let restored = restore_into(&store, &machine, (&backup, sifted), &lab.fleet_key(), &over(None)).await.expect("restores");
+    let fleet: FleetRecord = lab.read(&RecordKey::Fleet).await;
+    assert_eq!((restored.epoch, fleet.epoch, fleet.removals.len()), (7, 7, 1), "above the other's, with its removal");
 }
