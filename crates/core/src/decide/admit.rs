@@ -39,38 +39,55 @@ fn next(view: &View, now: Now, node: &NodeName, asking: &Observed<NodeRecord>) -
         return Ok(Action::LetIn(node.clone(), asking.revision.clone()));
     }
     let grant = machine.grant.as_ref().ok_or("it has no token")?.verify(&view.roster.verifying_keys).map_err(|error| error.to_string())?;
-    let invitation = used(view, &grant, machine);
-    may_come(view, now, &grant, machine, invitation.is_none())?;
     let record = |key, value: Result<_, serde_json::Error>| {
         let value = value.map_err(|error| error.to_string())?;
         let base = view.base(&RecordKey::key(&key));
         Ok(Action::Record(key, Box::new(value), base))
     };
-    match invitation {
-        Some(counted) => record(RecordKey::Invitation(grant.id), serde_json::to_value(counted)),
-        None => record(RecordKey::Node(node.clone()), serde_json::to_value(machine)),
+    may_come(view, &grant, machine)?;
+    match counted(view, &grant, machine) {
+        Some(counted) if counted.in_place_of == standing(view, node) => record(RecordKey::Node(node.clone()), serde_json::to_value(machine)),
+        Some(_) => Err("its token was used for it before, and another machine has the name since".into()),
+        None => {
+            is_good(view, now, &grant)?;
+            record(RecordKey::Invitation(grant.id.clone()), serde_json::to_value(with_use(view, &grant, machine)))
+        }
     }
 }
 
-/// The invitation's record with this use in it; none if it is there already.
-fn used(view: &View, grant: &Grant, machine: &NodeRecord) -> Option<InvitationRecord> {
-    let known = view.invitations.get(&grant.id);
-    if known.is_some_and(|known| known.used_by.iter().any(|by| by.identity == machine.identity)) {
-        return None;
-    }
+/// The use of the token by this machine, if it was counted.
+fn counted<'v>(view: &'v View, grant: &Grant, machine: &NodeRecord) -> Option<&'v InvitationUse> {
+    view.invitations.get(&grant.id)?.used_by.iter().find(|by| by.identity == machine.identity)
+}
+
+/// The machine that has the name now.
+fn standing(view: &View, node: &NodeName) -> Option<String> {
+    view.nodes.get(node).map(|member| member.identity.clone())
+}
+
+/// The invitation's record with this use in it.
+fn with_use(view: &View, grant: &Grant, machine: &NodeRecord) -> InvitationRecord {
     let empty = || InvitationRecord { id: grant.id.clone(), used_by: Vec::new(), extra: Default::default() };
-    let mut counted = known.cloned().unwrap_or_else(empty);
-    counted.used_by.push(InvitationUse { node: machine.name.clone(), identity: machine.identity.clone() });
-    Some(counted)
+    let mut counted = view.invitations.get(&grant.id).cloned().unwrap_or_else(empty);
+    let in_place_of = standing(view, &machine.name);
+    counted.used_by.push(InvitationUse { node: machine.name.clone(), identity: machine.identity.clone(), in_place_of });
+    counted
 }
 
-fn may_come(view: &View, now: Now, grant: &Grant, machine: &NodeRecord, is_counted: bool) -> Result<(), String> {
+/// Whether the token can be used once more.
+fn is_good(view: &View, now: Now, grant: &Grant) -> Result<(), String> {
     let uses = view.invitations.get(&grant.id).map_or(0, |known| known.used_by.len());
+    match () {
+        () if grant.expires_at <= now.wall => Err(format!("its token expired at {:.0}", grant.expires_at)),
+        () if uses >= grant.uses as usize => Err(format!("its token is used up: it was for {} node(s)", grant.uses)),
+        () => Ok(()),
+    }
+}
+
+fn may_come(view: &View, grant: &Grant, machine: &NodeRecord) -> Result<(), String> {
     let fleet = view.fleet.as_ref();
     let taken = view.nodes.contains_key(&machine.name) && !view.is_removed(&machine.name);
     match () {
-        () if !is_counted && grant.expires_at <= now.wall => Err(format!("its token expired at {:.0}", grant.expires_at)),
-        () if !is_counted && uses >= grant.uses as usize => Err(format!("its token is used up: it was for {} node(s)", grant.uses)),
         () if fleet.is_none_or(|fleet| fleet.epoch != grant.epoch) => Err("its token is from before a backup was restored".into()),
         () if fleet.is_some_and(|fleet| fleet.removals.iter().any(|removal| removal.identity == machine.identity)) => {
             Err("the fleet has removed this machine".into())

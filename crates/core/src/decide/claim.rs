@@ -120,7 +120,7 @@ fn wanted_at(turn: Turn<'_>, record: Option<&CertRecord>, spec: &Specification) 
     let Turn { view, now, cert, .. } = turn;
     let record = record?;
     let placed = record.placed.as_ref()?;
-    let is_spent = view.is_exposed(spec, placed.after_removals) || view.is_lost(cert, &placed.key, now);
+    let is_spent = view.is_placed_exposed(cert, record, spec) || view.is_lost(cert, &placed.key, now);
     if record.renew_requested_at.is_some() || record.new_key || !spec.has_names(&placed.names) || is_spent {
         return Some(now.wall);
     }

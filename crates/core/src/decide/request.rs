@@ -70,7 +70,7 @@ pub(super) fn is_needed(turn: Turn<'_>, record: Option<&CertRecord>, spec: &Spec
 fn kept_key(turn: Turn<'_>, record: Option<&CertRecord>, spec: &Specification) -> Option<(SpkiHash, u64)> {
     let record = record.filter(|record| spec.reuse && !record.new_key)?;
     let placed = record.placed.as_ref()?;
-    let is_spent = turn.view.is_exposed(spec, placed.after_removals) || turn.view.is_lost(turn.cert, &placed.key, turn.now);
+    let is_spent = turn.view.is_placed_exposed(turn.cert, record, spec) || turn.view.is_lost(turn.cert, &placed.key, turn.now);
     (!is_spent).then(|| (placed.key.clone(), placed.after_removals))
 }
 

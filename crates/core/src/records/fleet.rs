@@ -92,6 +92,9 @@ pub struct InvitationUse {
     pub node: NodeName,
     /// The machine.
     pub identity: String,
+    /// The machine that had the name when the use was counted, if there was one: it alone is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_place_of: Option<String>,
 }
 
 /// `presence/<node>`: whether a member is there, and as what.

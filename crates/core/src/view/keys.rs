@@ -3,6 +3,7 @@
 use super::View;
 use crate::decide::Readers;
 use crate::names::{CertName, Identifier, NodeName, SpkiHash};
+use crate::records::{CertRecord, NodeRecord};
 use crate::spec::{Role, Specification};
 use crate::time::{Mono, Now};
 
@@ -14,6 +15,19 @@ impl View {
     /// `after_removals` entries.
     pub fn is_exposed(&self, spec: &Specification, after_removals: u64) -> bool {
         self.later_compromises(after_removals).any(|node| spec.is_placed_on(node))
+    }
+
+    /// The same of the placed key of a certificate, which the node may also have made.
+    pub fn is_placed_exposed(&self, cert: &CertName, record: &CertRecord, spec: &Specification) -> bool {
+        let Some(placed) = &record.placed else { return false };
+        let mut nodes = self.later_compromises(placed.after_removals);
+        nodes.any(|node| spec.is_placed_on(node) || (self.has_issued(node) && may_have_made(node, cert, record)))
+    }
+
+    /// Whether the machine with this record can know the placed key of a certificate: as a reader, or because it may have made it.
+    pub fn can_know(&self, machine: &NodeRecord, cert: &CertName, record: &CertRecord) -> bool {
+        let reads = machine.granted.contains(&Role::Deploy) && record.spec.is_placed_on(&machine.name);
+        reads || (machine.granted.contains(&Role::Issue) && may_have_made(&machine.name, cert, record))
     }
 
     /// Whether a node that was removed as compromised since could read the account key.
@@ -85,4 +99,14 @@ impl View {
         }
         since
     }
+}
+
+/// Whether the node drove an attempt that can have made the placed key: that of its generation, or, of a key that is kept, any earlier one.
+/// Where the history does not go back so far, it may have.
+fn may_have_made(node: &NodeName, cert: &CertName, record: &CertRecord) -> bool {
+    let Some(placed) = record.placed.as_ref().filter(|_| cert.node().is_none()) else { return false };
+    let generation = placed.placement.generation;
+    let is_known = record.history.iter().any(|entry| entry.number == generation);
+    let mut entries = record.history.iter().filter(|entry| record.spec.reuse || entry.number == generation);
+    !is_known || entries.any(|entry| entry.drivers.contains(node))
 }

@@ -206,15 +206,11 @@ async fn vouch_for_others(
 
 /// What the machine could read when the fleet's list had `place` entries, and nobody has made anew since.
 fn exposed(view: &View, machine: &NodeRecord, place: u64, now: Timestamp) -> Vec<Renewal> {
-    if !machine.granted.contains(&Role::Deploy) {
-        return Vec::new();
-    }
     let is_readable = |cert: &CertName, record: &CertRecord| {
-        let is_shared = cert.node().is_none();
         let placed = record.placed.as_ref().map(|placed| placed.after_removals);
         let running = record.attempt.as_ref().map(|attempt| attempt.after_removals);
         let is_old = [placed, running].into_iter().flatten().any(|after_removals| after_removals <= place);
-        is_shared && is_old && !record.retired && record.spec.is_placed_on(&machine.name)
+        is_old && !record.retired && cert.node().is_none_or(|node| node != machine.name) && view.can_know(machine, cert, record)
     };
     let certs = view.certs.iter().map(|(cert, seen)| (cert, &seen.value)).filter(|(cert, record)| is_readable(cert, record));
     certs.map(|(cert, record)| renewal(cert, record, place, now)).collect()

@@ -92,7 +92,7 @@ fn fleet_and_nodes() {
     let grant = grant();
     write(&RecordKey::Node(name("web-1")), "lb0", "lb0", &invited(&grant, "web-1"));
     write(&RecordKey::Joining(name("web-2")), "web-2", "web-2", &invited(&grant, "web-2"));
-    let used_by = vec![InvitationUse { node: name("web-1"), identity: "web-1".into() }];
+    let used_by = vec![InvitationUse { node: name("web-1"), identity: "web-1".into(), in_place_of: None }];
     write(&RecordKey::Invitation(grant.id.clone()), "lb0", "lb0", &InvitationRecord { id: grant.id, used_by, extra: extra() });
 }
 
