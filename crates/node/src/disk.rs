@@ -42,7 +42,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), DiskError> {
 }
 
 fn write_whole(path: &Path, content: &[u8], synced: bool) -> Result<(), DiskError> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_private_dir(dir)?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let temporary = dir.join(format!(".{name}.{}", std::process::id()));
@@ -57,8 +57,10 @@ fn write_whole(path: &Path, content: &[u8], synced: bool) -> Result<(), DiskErro
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir, "synced"))
 }
 
+/// What an earlier process with this number left is removed; nothing is written through a link that somebody laid.
 fn write_new(path: &Path, content: &[u8], synced: bool) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(path)?;
+    let _ = std::fs::remove_file(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(path)?;
     file.set_permissions(Permissions::from_mode(PRIVATE_FILE))?;
     file.write_all(content)?;
     if synced { file.sync_all() } else { Ok(()) }

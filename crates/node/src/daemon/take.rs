@@ -32,11 +32,12 @@ impl Kit {
                 tell_refused(view, &key, &revision);
             }
         }
-        if view.roster != roster {
+        let is_other_roster = view.roster != roster;
+        if is_other_roster {
             self.roster.store(std::sync::Arc::new(view.roster.clone()));
             self.keep_all(view, found);
         }
-        if found.iter().any(|(key, _)| key.is_under("accounts/@key") || key.is_under("wraps")) {
+        if is_other_roster || found.iter().any(|(key, _)| key.is_under("accounts/@key") || key.is_under("wraps")) {
             self.try_account_keys(view, now);
         }
     }

@@ -30,6 +30,7 @@ async fn a_lost_store_is_recovered_and_nothing_is_issued_anew() {
     let name = "lost.example.com".to_owned();
     let Some((lab, nodes)) = Lab::start(std::slice::from_ref(&name)).await else { return };
     all_have(&nodes, &lab, &name, 1).await;
+    nothing_is_wrong(&nodes[0].machine).await;
     let served = lives(&lab, &name);
     let machines = stop_all(nodes).await;
     std::fs::remove_dir_all(lab.dir.path().join("store")).expect("was there");
