@@ -39,7 +39,7 @@ async fn as_they_are(scene: &Scene, records: Records) -> Records {
 }
 
 /// For every field of every record, one at a time for each record: what `forge` makes of the record and the field is planted. All that the
-/// writer may not write must be refused by the nodes.
+/// writer may not write must be named by `store check` and refused by the nodes.
 async fn every_field(scene: &mut Scene, nodes: &[u8], forge: impl Fn(&Key, &Stored, &str) -> Envelope, may: fn(&Key) -> bool) {
     for mut records in halves(scene).await {
         for round in 0.. {
@@ -55,6 +55,7 @@ async fn every_field(scene: &mut Scene, nodes: &[u8], forge: impl Fn(&Key, &Stor
                 break;
             }
             planted.retain(|(key, _)| !may(key));
+            scene.are_named(&planted).await;
             scene.are_refused(nodes, planted).await;
             records = as_they_are(scene, records).await;
         }

@@ -139,6 +139,21 @@ impl Scene {
         }
     }
 
+    /// `store check` names what was planted, also of the kinds that nobody watches; but for what was written over meanwhile.
+    pub async fn are_named(&self, planted: &[(Key, String)]) {
+        let checked = self.fleet.certfleet(1, &["store", "check", "--json"]).await;
+        if checked.stderr.contains("the store holds fleet") {
+            assert!(planted.iter().any(|(key, _)| *key == RecordKey::Fleet.key()), "{checked:?}");
+            return;
+        }
+        let checked: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap_or_else(|error| panic!("{error}: {checked:?}"));
+        let problems = checked["problems"].as_array().expect("a list");
+        for (key, revision) in planted {
+            let is_named = problems.iter().any(|problem| problem["key"] == key.as_str());
+            assert!(is_named || !self.stands(key, revision).await, "{key} is not named: {checked:#}");
+        }
+    }
+
     async fn stands(&self, key: &Key, revision: &str) -> bool {
         match self.store.get(key).await {
             Ok(there) => there.is_some_and(|stored| stored.revision.engine == revision),
