@@ -46,7 +46,9 @@ fn next(view: &View, now: Now, node: &NodeName, asking: &Observed<NodeRecord>) -
     };
     may_come(view, &grant, machine)?;
     match counted(view, &grant, machine) {
-        Some(counted) if counted.in_place_of == standing(view, node) => record(RecordKey::Node(node.clone()), serde_json::to_value(machine)),
+        Some(counted) if counted.in_place_of == standing(view, node) => {
+            record(RecordKey::Node(node.clone()), serde_json::to_value(machine))
+        }
         Some(_) => Err("its token was used for it before, and another machine has the name since".into()),
         None => {
             is_good(view, now, &grant)?;

@@ -3,7 +3,9 @@
 //! Always holds: a value counts only if the roster says so at the moment it is looked at; a change of the roster looks at the strays again.
 //! Of the records that are never removed, the latest one that counted stays known whatever stands in the store afterwards, and an older
 //! one of them (a lower `change`) is a stray, until a restored backup raises the fleet's epoch.
+//! Reads may be taken in late and out of order, so that a stray seems to be gone: whoever feeds the view lists everything now and then.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
@@ -12,7 +14,7 @@ use super::{Observed, View};
 use crate::envelope::{Envelope, Expect, Revision};
 use crate::key::{Key, RecordKey};
 use crate::names::NodeName;
-use crate::records::FleetRecord;
+use crate::records::{FleetRecord, Removal};
 use crate::time::Mono;
 use crate::trust::{Distrust, VerifyingKey, may_write};
 
@@ -130,8 +132,8 @@ impl View {
 
     fn judge(&self, key: &Key, record: &RecordKey, envelope: &Envelope) -> Result<(), Distrust> {
         if let Some(known) = self.accepted.get(key).filter(|_| is_kept(record)).map(|known| &known.revision)
-            && (envelope.change < known.change || (envelope.change == known.change && envelope.nonce != known.nonce))
-            && !self.raises_epoch(record, envelope)
+            && !follows(record, envelope, known)
+            && !self.says_more(record, envelope)
         {
             return Err(Distrust::Older { change: envelope.change, seen: known.change });
         }
@@ -142,10 +144,11 @@ impl View {
         Ok(())
     }
 
-    /// A restored backup begins a new epoch, by the word of the fleet key.
-    fn raises_epoch(&self, record: &RecordKey, envelope: &Envelope) -> bool {
-        let epoch = self.fleet.as_ref().map(|fleet| fleet.epoch);
-        *record == RecordKey::Fleet && envelope.record::<FleetRecord>().is_ok_and(|fleet| Some(fleet.epoch) > epoch)
+    /// A restored backup begins a new epoch, and a removal may be written where the fleet's record was taken away: by the word of the fleet
+    /// key both come after all that does not know of them, whatever the `change`.
+    fn says_more(&self, record: &RecordKey, envelope: &Envelope) -> bool {
+        let (RecordKey::Fleet, Some(known), Ok(fleet)) = (record, &self.fleet, envelope.record::<FleetRecord>()) else { return false };
+        fleet.epoch > known.epoch || fleet.removals.iter().any(|removal| !lists(known, removal))
     }
 
     fn check_fleet(&self, fleet: &FleetRecord) -> Result<(), Distrust> {
@@ -156,7 +159,7 @@ impl View {
         if fleet.epoch < known.epoch {
             return Err(Distrust::Fleet(format!("its epoch is {}, and {} was seen", fleet.epoch, known.epoch)));
         }
-        let forgotten = known.removals.iter().find(|removal| !fleet.removals.iter().any(|other| other.identity == removal.identity));
+        let forgotten = known.removals.iter().find(|removal| !lists(fleet, removal));
         match forgotten {
             Some(removal) => Err(Distrust::Fleet(format!("it forgets that node {} was removed", removal.node))),
             None => Ok(()),
@@ -237,6 +240,21 @@ pub fn is_kept(record: &RecordKey) -> bool {
 /// Records that no member can write in its own name, or not always: they are put back as they were.
 pub(crate) fn is_verbatim(record: &RecordKey) -> bool {
     matches!(record, RecordKey::Fleet | RecordKey::Node(_))
+}
+
+/// Whether a value may come after one that counted. Of two that were written over the same one, which takes a write that was lost, those
+/// that are put back as they were need a winner, the same on every node; the others are written anew by whoever disagrees.
+fn follows(record: &RecordKey, envelope: &Envelope, known: &Revision) -> bool {
+    match envelope.change.cmp(&known.change) {
+        Ordering::Greater => true,
+        Ordering::Equal => envelope.nonce == known.nonce || (is_verbatim(record) && envelope.nonce > known.nonce),
+        Ordering::Less => false,
+    }
+}
+
+/// Whether the fleet has removed this machine, and says no less of why.
+fn lists(fleet: &FleetRecord, removal: &Removal) -> bool {
+    fleet.removals.iter().any(|other| other.identity == removal.identity && other.compromised >= removal.compromised)
 }
 
 fn take_plain<T: DeserializeOwned>((envelope, _): (&Envelope, &Revision), set: impl FnOnce(T)) -> Result<(), String> {

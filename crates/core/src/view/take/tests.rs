@@ -126,6 +126,37 @@ fn the_fleet_record_never_says_less() {
 }
 
 #[test]
+fn a_removal_counts_whatever_its_change() {
+    let mut view = view();
+    Value::new(RecordKey::Fleet, "a", 5, &fleet()).read(&mut view, 1);
+    let says = |removals: Vec<Removal>| Value::new(RecordKey::Fleet, "a", 1, &FleetRecord { removals, ..fleet() });
+    let stolen = Removal { compromised: true, ..removed("x") };
+    assert_eq!(says(vec![]).read(&mut view, 2), Taken::Not, "it says no more");
+    assert_eq!(says(vec![removed("x")]).read(&mut view, 3), Taken::New);
+    assert_eq!(says(vec![stolen.clone()]).read(&mut view, 4), Taken::New, "its keys are stolen: that is news");
+    assert_eq!(says(vec![removed("x")]).read(&mut view, 5), Taken::Not);
+    let by_nobody = Value::signed(RecordKey::Fleet, ("a", "a"), 9, &FleetRecord { removals: vec![stolen, removed("b")], ..fleet() });
+    assert_eq!(by_nobody.read(&mut view, 6), Taken::Not);
+}
+
+#[test]
+fn of_two_that_are_put_back_as_they_were_all_nodes_keep_the_same() {
+    let removal = |at: u64| Removal { at: crate::time::later(wall(), std::time::Duration::from_secs(at)), ..removed("x") };
+    let [one, other] = [1, 2].map(|at| Value::new(RecordKey::Fleet, "a", 2, &FleetRecord { removals: vec![removal(at)], ..fleet() }));
+    let kept = |values: [&Value; 2]| {
+        let mut view = view();
+        values.iter().for_each(|value| _ = value.read(&mut view, 1));
+        view.fleet
+    };
+    assert_eq!(kept([&one, &other]), kept([&other, &one]));
+    let first_of = |numbers: [u64; 2]| {
+        let mut view = view();
+        numbers.map(|number| of_cert("b", 2, number).read(&mut view, 1))
+    };
+    assert_eq!([first_of([1, 2]), first_of([2, 1])], [[Taken::New, Taken::Not]; 2], "it is written anew");
+}
+
+#[test]
 fn a_value_counts_once_its_writer_is_known() {
     let mut view = fresh();
     assert_eq!(of_cert("b", 1, 1).read(&mut view, 1), Taken::Not);

@@ -125,7 +125,7 @@ impl World {
 
     /// A full listing: what is known and not in it is gone. Who counts is read first, so that nothing is taken for good that a member wrote
     /// after it was removed.
-    fn read_all(&mut self, id: &str) {
+    pub(super) fn read_all(&mut self, id: &str) {
         let mut keys = self.machine(id).view.as_ref().map(View::known_keys).unwrap_or_default();
         keys.extend(self.store.keys());
         keys.sort_by_key(|key| (!key.is_under("fleet"), !key.is_under("nodes"), key.clone()));

@@ -100,9 +100,15 @@ impl Machine {
         self.held.clear();
         self.troubles.clear();
         self.waits.clear();
+        let view = self.fresh_view(&format!("{}.{}", self.id, self.life));
+        self.view.insert(view)
+    }
+
+    /// What is on disk, and nothing of the store yet.
+    pub fn fresh_view(&self, incarnation: &str) -> View {
         let me = Me {
             node: self.node.clone(),
-            incarnation: format!("{}.{}", self.id, self.life).parse().expect("name"),
+            incarnation: incarnation.parse().expect("name"),
             identity: self.identity.clone(),
             fleet: self.fleet.clone(),
             verifying_keys: vec![signing_key("the fleet").verifying_key()],
@@ -115,7 +121,7 @@ impl Machine {
         for (key, envelope) in &self.records {
             view.recall(key, envelope, Mono(self.origin));
         }
-        self.view.insert(view)
+        view
     }
 
     /// Writes to disk what counts, of the records that are never removed.
@@ -133,6 +139,12 @@ impl Machine {
     pub fn knows(&self, key: &Key, nonce: &Nonce) -> bool {
         let accepted = self.view.as_ref().and_then(|view| view.accepted.get(key)).map(|accepted| &accepted.revision.nonce);
         accepted.into_iter().chain(self.records.get(key).map(|envelope| &envelope.nonce)).any(|known| known == nonce)
+    }
+
+    /// Has read that it was removed.
+    pub fn stands_back(&self) -> bool {
+        let fleet = self.view.as_ref().and_then(|view| view.fleet.as_ref());
+        fleet.is_some_and(|fleet| fleet.removals.iter().any(|removal| removal.identity == self.identity))
     }
 
     /// The process ends; what is on disk stays.

@@ -46,7 +46,7 @@ impl World {
         let Some(spec) = self.cert_record(cert).map(|record| record.spec) else { return Vec::new() };
         let serves = |machine: &&super::machine::Machine| {
             let is_there = machine.is_up() && self.is_member(&machine.id) && spec.is_placed_on(&machine.node);
-            let is_up_to_date = !self.watch.lost.contains(cert) || machine.roles.contains(&Role::Issue);
+            let is_up_to_date = !self.watch.has_lost(cert) || machine.roles.contains(&Role::Issue);
             is_there && is_up_to_date && machine.roles.contains(&Role::Deploy)
         };
         self.machines.values().filter(serves).map(|machine| machine.id.clone()).collect()

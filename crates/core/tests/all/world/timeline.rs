@@ -75,8 +75,18 @@ impl World {
             let rest = self.next_stamp().map_or(rest, |stamp| until(self.wall(), earlier(stamp, Duration::from_secs(1))).min(rest));
             if rest > SUSPENDED_MIN && self.is_quiet() {
                 self.suspended += rest;
-                self.up().iter().for_each(|id| self.decide(id));
+                self.list_again();
             }
+        }
+    }
+
+    /// What a daemon does every hour, in case it took something in late. Where the store is missing there is nothing to list.
+    fn list_again(&mut self) {
+        for id in self.up() {
+            if self.machines[&id].view.as_ref().is_some_and(|view| view.membership().is_ok()) {
+                self.read_all(&id);
+            }
+            self.decide(&id);
         }
     }
 

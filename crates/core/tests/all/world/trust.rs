@@ -10,11 +10,12 @@ use certfleet_core::names::NodeName;
 use certfleet_core::records::{FleetRecord, NodeRecord, PrivateKeyRecord, Removal};
 use certfleet_core::secret::Wrap;
 use certfleet_core::spec::{FleetSpec, Role, Roles};
-use certfleet_core::time::later;
+use certfleet_core::time::{Mono, later};
 use certfleet_core::trust::{Grant, Proof, SignedGrant};
-use certfleet_core::view::is_kept;
+use certfleet_core::view::{View, is_kept};
 use serde_json::Value;
 
+use super::machine::Machine;
 use super::store::{fleet_id, signing_key};
 use super::{Happening, Ticket, World};
 
@@ -30,9 +31,13 @@ pub struct Invitation {
 impl World {
     /// The fleet key writes a record.
     pub(super) fn put_as_fleet<T: serde::Serialize>(&mut self, key: &Key, record: &T) {
-        let init: NodeName = "init".parse().expect("name");
         let expect = self.store.get(key).map_or(Expect::Absent, |(_, revision)| Expect::Revision(revision.clone()));
-        let envelope = self.store.put(key, (&init, &signing_key("the fleet")), record, &expect).expect("nobody is in between");
+        self.put_as_fleet_over(key, record, &expect);
+    }
+
+    fn put_as_fleet_over<T: serde::Serialize>(&mut self, key: &Key, record: &T, expect: &Expect) {
+        let init: NodeName = "init".parse().expect("name");
+        let envelope = self.store.put(key, (&init, &signing_key("the fleet")), record, expect).expect("nobody is in between");
         self.book(key, &envelope);
         self.announce(key, "");
     }
@@ -99,18 +104,34 @@ impl World {
 
     /// The same, where nobody vouches for anything.
     pub fn remove_alone(&mut self, id: &str, compromised: bool) {
+        let view = self.view_beside(id);
         let machine = self.machine(id);
         let (node, identity) = (machine.node.clone(), machine.identity.clone());
-        let mut fleet = self.fleet().expect("there is a fleet");
+        let Some(mut fleet) = view.fleet.clone() else { return self.say("", "the command finds no fleet") };
         fleet.removals.push(Removal { node, identity, at: self.wall(), compromised });
-        self.put_as_fleet(&RecordKey::Fleet.key(), &fleet);
+        let key = RecordKey::Fleet.key();
+        self.put_as_fleet_over(&key, &fleet, &view.base(&key));
+    }
+
+    /// What a command knows that is given on another machine than this one, whether its daemon runs or not.
+    fn view_beside(&self, id: &str) -> View {
+        let machine = self.issuer_beside(id).unwrap_or_else(|| self.fail("there is no other machine to give a command on"));
+        let mut view = machine.fresh_view("command");
+        let mut keys = view.known_keys();
+        keys.extend(self.store.keys());
+        for (key, stored) in keys.iter().map(|key| self.find(key)) {
+            view.apply(&key, stored.as_ref().map(|(envelope, revision)| (envelope, revision)), Mono::default());
+        }
+        view
+    }
+
+    fn issuer_beside(&self, id: &str) -> Option<&Machine> {
+        self.machines.values().find(|machine| machine.id != id && machine.roles.contains(&Role::Issue) && self.is_member(&machine.id))
     }
 
     fn vouch_instead_of(&mut self, id: &str) {
         let (from, old) = (self.machine(id).node.clone(), self.machine(id).pen().verifying_key());
-        let issues =
-            |machine: &&super::machine::Machine| machine.id != id && machine.roles.contains(&Role::Issue) && self.is_member(&machine.id);
-        let Some((node, pen)) = self.machines.values().find(issues).map(|machine| (machine.node.clone(), machine.pen())) else { return };
+        let Some((node, pen)) = self.issuer_beside(id).map(|machine| (machine.node.clone(), machine.pen())) else { return };
         for key in self.store.keys() {
             let is_it = |envelope: &&Envelope| envelope.writer == from && envelope.is_signed_by(&fleet_id(), &key, [&old]);
             let Some((envelope, revision)) = self.store.get(&key).filter(|(envelope, _)| is_it(envelope) && self.watch.is_honest(envelope))
@@ -140,7 +161,7 @@ impl World {
     /// `account rotate`, on the first machine that may.
     pub fn rotate_account(&mut self) {
         let issues = |machine: &&super::machine::Machine| machine.is_up() && machine.roles.contains(&certfleet_core::spec::Role::Issue);
-        let Some(machine) = self.machines.values().find(issues) else { self.fail("no machine with the role issue is up") };
+        let Some(machine) = self.machines.values().find(issues) else { return self.say("", "no machine with the role issue is up") };
         let view = machine.view.as_ref().expect("is up");
         let base = view.base(&RecordKey::AccountKey.key());
         let action = Action::PrepareAccountKey(view.account_readers(), view.removals(), base);

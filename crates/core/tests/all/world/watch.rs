@@ -10,10 +10,12 @@ use certfleet_core::names::{CertName, Generation, InvitationId, SpkiHash};
 use certfleet_core::records::{Attempt, CertRecord, FleetRecord, NodeRecord, Placed};
 use certfleet_core::spec::Role;
 use certfleet_core::trust::{Grant, Roster, may_write};
+use certfleet_core::view::is_kept;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::World;
+use super::machine::Machine;
 
 /// The books.
 #[derive(Debug, Clone, Default)]
@@ -25,9 +27,10 @@ pub struct Watch {
     attempts: Vec<(CertName, Attempt)>,
     keys: BTreeMap<SpkiHash, Option<CertName>>,
     admitted: BTreeMap<InvitationId, BTreeSet<String>>,
-    /// Certificates of which a write was taken away before a second `issue` node had seen it: as with an engine that loses acknowledged
-    /// writes, a number may be used again, and if the writer goes, a second certificate may come of it.
-    pub lost: BTreeSet<CertName>,
+    /// Keys of which a write was taken away before a second `issue` node had seen it, or that a member wrote after it was removed and before
+    /// some node heard of that. As with an engine that loses acknowledged writes, a certificate's number may be used again, and a second
+    /// certificate may come of one attempt.
+    lost: BTreeSet<Key>,
 }
 
 impl Watch {
@@ -55,9 +58,19 @@ impl Watch {
     pub fn wrote(&mut self, key: &Key, envelope: &Envelope) {
         self.honest.insert(envelope.nonce.clone());
         self.truth.insert(key.clone(), envelope.body.clone());
+        self.may_lead_on(key, envelope);
+    }
+
+    /// Somebody may act on what it asks for.
+    fn may_lead_on(&mut self, key: &Key, envelope: &Envelope) {
         let (Some(RecordKey::Cert(cert)), Ok(record)) = (RecordKey::of(key), envelope.record::<CertRecord>()) else { return };
         self.placed.extend(record.placed.map(|placed| (cert.clone(), placed)));
         self.attempts.extend(record.attempt.into_iter().chain(record.set_aside).map(|attempt| (cert.clone(), attempt)));
+    }
+
+    /// Whether writes of a certificate's record were lost.
+    pub fn has_lost(&self, cert: &CertName) -> bool {
+        self.lost.contains(&RecordKey::Cert(cert.clone()).key())
     }
 
     /// A backup was restored by the word of the fleet key.
@@ -90,9 +103,20 @@ impl Watch {
 }
 
 impl World {
-    /// What the fleet key said last.
+    /// What the fleet key said last, of what stands in the store or is known to a machine that it leaves in: the rest is as if never said.
     pub fn fleet(&self) -> Option<FleetRecord> {
-        self.watch.truth(&RecordKey::Fleet)
+        let key = RecordKey::Fleet.key();
+        let stands = self.store.get(&key).map(|(envelope, _)| &envelope.nonce);
+        let said = self.store.history(&key).filter(|envelope| self.watch.is_honest(envelope)).filter_map(|envelope| {
+            let mut knowing = self.machines.values().filter(|machine| machine.knows(&key, &envelope.nonce)).peekable();
+            let is_there = stands == Some(&envelope.nonce);
+            let fleet: FleetRecord = (is_there || knowing.peek().is_some()).then(|| envelope.record().ok())??;
+            let leaves_in = |machine: &Machine| !fleet.removals.iter().any(|removal| removal.identity == machine.identity);
+            let counts = is_there || knowing.any(leaves_in);
+            counts.then_some((fleet, envelope))
+        });
+        let latest = said.max_by_key(|(fleet, envelope)| (fleet.epoch, fleet.removals.len(), envelope.change, envelope.nonce.clone()));
+        latest.map(|(fleet, _)| fleet)
     }
 
     pub fn node_record(&self, id: &str) -> Option<NodeRecord> {
@@ -107,9 +131,9 @@ impl World {
         removals.into_iter().any(|removal| machine.is_some_and(|machine| machine.identity == removal.identity))
     }
 
-    /// Whether the machine is a member now.
+    /// Whether the machine is a member now. One that alone has read of its own removal stands back.
     pub fn is_member(&self, id: &str) -> bool {
-        self.node_record(id).is_some() && !self.was_removed(id)
+        self.node_record(id).is_some() && !self.was_removed(id) && !self.machines[id].stands_back()
     }
 
     pub fn members(&self) -> Vec<String> {
@@ -126,13 +150,15 @@ impl World {
 
     /// After a stranger's deed, what stood there before: whether it is lost.
     pub(super) fn look_for_lost(&mut self, (key, stored): &super::Found) {
-        let (Some(RecordKey::Cert(cert)), Some((envelope, _))) = (RecordKey::of(key), stored) else { return };
+        // The fleet's and the nodes' records any member puts back that knows them.
+        let may_be = |record: &RecordKey| is_kept(record) && !matches!(record, RecordKey::Fleet | RecordKey::Node(_));
+        let Some((envelope, _)) = stored.as_ref().filter(|_| RecordKey::of(key).is_some_and(|record| may_be(&record))) else { return };
         let is_gone = self.store.get(key).is_none_or(|(now, _)| now.nonce != envelope.nonce);
-        let may_write = |machine: &&super::machine::Machine| self.is_member(&machine.id) && machine.roles.contains(&Role::Issue);
+        let may_write = |machine: &&Machine| self.is_member(&machine.id) && machine.roles.contains(&Role::Issue);
         let known = self.machines.values().filter(may_write).filter(|machine| machine.knows(key, &envelope.nonce)).count();
         if is_gone && known < 2 && self.watch.is_honest(envelope) {
             self.say("", &format!("a write of {key} is lost before others saw it"));
-            self.watch.lost.insert(cert);
+            self.watch.lost.insert(key.clone());
         }
     }
 
@@ -185,8 +211,9 @@ impl World {
         recorded.into_iter().chain(configured).any(|spec| spec.is_placed_on(node))
     }
 
-    /// A machine took a value for good: somebody wrote it in earnest, or a member did of whose removal the machine has not heard.
-    pub(super) fn look_at_taken(&self, id: &str, key: &Key, envelope: &Envelope) {
+    /// A machine took a value for good: somebody wrote it in earnest, or a member did of whose removal the machine has not heard. Whoever
+    /// writes the store can keep it from hearing, so that it acts on that.
+    pub(super) fn look_at_taken(&mut self, id: &str, key: &Key, envelope: &Envelope) {
         if self.watch.honest.contains(&envelope.nonce) {
             return;
         }
@@ -198,6 +225,8 @@ impl World {
         if !(signed && may) {
             self.fail(&format!("INVARIANT: {id} takes in {key}, which {} had no right to write", envelope.writer));
         }
+        self.watch.may_lead_on(key, envelope);
+        self.watch.lost.insert(key.clone());
     }
 
     /// Nothing is done that no record which was written in earnest asks for.
@@ -217,16 +246,18 @@ impl World {
     }
 
     /// Of a fleet at rest: nothing stands in the store that nobody wrote in earnest, nobody has anything to put right, and a machine that
-    /// was removed as compromised can open nothing that is in use. What is wrong, if anything.
+    /// was removed as compromised can open nothing that is in use. What is wrong, if anything. Where a write was lost, a node that may not
+    /// write there can know more than all that may: it does not take what they have until that is outdone.
     pub fn is_safe(&self) -> Result<(), String> {
-        let kept = |key: &Key| RecordKey::of(key).is_some_and(|record| certfleet_core::view::is_kept(&record));
+        let kept = |key: &Key| RecordKey::of(key).is_some_and(|record| is_kept(&record));
         for (key, nonce) in self.store.keys().iter().filter_map(|key| Some((key.clone(), self.store.get(key)?.0.nonce.clone()))) {
             if kept(&key) && !self.watch.honest.contains(&nonce) {
                 return Err(format!("{key} is forged"));
             }
         }
         for machine in self.machines.values().filter(|machine| self.is_member(&machine.id)) {
-            let strays = machine.view.iter().flat_map(|view| &view.strays).filter(|(key, _)| kept(key));
+            let may_know_more = |key: &Key| self.watch.lost.contains(key) && !machine.roles.contains(&Role::Issue);
+            let strays = machine.view.iter().flat_map(|view| &view.strays).filter(|(key, _)| kept(key) && !may_know_more(key));
             if let Some((key, stray)) = strays.into_iter().next() {
                 return Err(format!("{} does not take {key} for good: {}", machine.id, stray.why));
             }
