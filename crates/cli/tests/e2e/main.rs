@@ -4,6 +4,7 @@
 //! nobody else's (`fleet::audit`, at the end of each).
 
 mod account;
+mod ansible;
 mod attack;
 mod authority;
 mod challenges;

@@ -75,6 +75,13 @@ pub struct Fleet {
 impl Fleet {
     /// `nodes` members that have joined and do not run yet; all names resolve to all of them.
     pub async fn with(lab: Lab, config: Config, nodes: u8) -> Self {
+        let mut fleet = Self::of_strangers(lab, config, nodes).await;
+        fleet.found().await;
+        fleet
+    }
+
+    /// The same machines before they are in a fleet.
+    pub async fn of_strangers(lab: Lab, config: Config, nodes: u8) -> Self {
         for name in config.certificates.iter().flat_map(|certificate| &certificate.names) {
             lab.resolve(name, nodes).await;
         }
@@ -85,7 +92,6 @@ impl Fleet {
         }
         fleet.nodes = (1..=nodes).map(|n| Node::new(n, fleet.lab.dir.path())).collect();
         fleet.write_config();
-        fleet.found().await;
         fleet
     }
 
