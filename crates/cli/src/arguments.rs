@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use certfleet_node::refusal::Refusal;
+use certfleet_node::token;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
@@ -35,6 +37,16 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Arguments {
+    /// Reads them; ends the process for help. A token that stands where none belongs is not repeated.
+    pub fn read() -> Result<Self, Failure> {
+        Self::try_parse().or_else(|error| match error.use_stderr() && token::stands_in(&error.to_string()) {
+            true => Err(Failure::Wrong(Refusal::new("a token stands where none belongs", "the form is `certfleet join TOKEN`"))),
+            false => error.exit(),
+        })
+    }
 }
 
 /// What can be done.

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod commands;
+mod dumps;
 mod failure;
 mod out;
 mod progress;
@@ -15,13 +16,19 @@ mod tables;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use arguments::Arguments;
+use failure::Failure;
 
 fn main() -> ExitCode {
-    let arguments = arguments::Arguments::parse();
-    let config = arguments.config.unwrap_or_else(certfleet_node::config::default_path);
-    match arguments.command.run(&config) {
+    dumps::forbid();
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(),
     }
+}
+
+fn run() -> Result<(), Failure> {
+    let arguments = Arguments::read()?;
+    let config = arguments.config.unwrap_or_else(certfleet_node::config::default_path);
+    arguments.command.run(&config)
 }

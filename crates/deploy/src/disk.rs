@@ -10,7 +10,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use certfleet_core::secret::Secret;
@@ -138,7 +138,7 @@ fn make_dir(file: &Wanted) -> Done {
     }
     // Those who may read the key may enter; made narrow, then widened.
     let mode = file.mode | (file.mode & 0o444) >> 2;
-    fs::DirBuilder::new().create(dir).map_err(io_error(dir, "created"))?;
+    fs::DirBuilder::new().mode(0o700).create(dir).map_err(io_error(dir, "created"))?;
     let made = File::open(dir).map_err(io_error(dir, "opened"))?;
     std::os::unix::fs::fchown(&made, file.owner.user, file.owner.group).map_err(io_error(dir, "given to its owner"))?;
     made.set_permissions(fs::Permissions::from_mode(mode | 0o700)).map_err(io_error(dir, "given its mode"))?;

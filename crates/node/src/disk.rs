@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 
 /// Largest file of the state directory that is read, in bytes.
 pub const STATE_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-const PRIVATE_FILE: u32 = 0o600;
+/// Room for a value as JSON, in bytes: what has a secret in the clear fits, so that no copy is left behind by growing.
+const JSON_BYTES: usize = 16 * 1024;
+pub(crate) const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_DIR: u32 = 0o700;
 
 /// A file of this node that cannot be used.
@@ -66,14 +68,16 @@ fn write_new(path: &Path, content: &[u8], synced: bool) -> io::Result<()> {
     if synced { file.sync_all() } else { Ok(()) }
 }
 
-/// The file's bytes; `None` if it does not exist.
-pub fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+/// The file's bytes, wiped after use; `None` if it does not exist.
+pub fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DiskError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(at(path, "opened")(error)),
     };
-    let mut bytes = Vec::new();
+    // Sized first, so that no copy is left behind by growing.
+    let size = file.metadata().map_or(0, |meta| meta.len()).min(STATE_FILE_BYTES_MAX) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default()));
     file.take(STATE_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at(path, "read"))?;
     if bytes.len() as u64 > STATE_FILE_BYTES_MAX {
         return Err(at(path, "read")(io::Error::other(format!("it is larger than {STATE_FILE_BYTES_MAX} bytes"))));
@@ -98,8 +102,8 @@ pub fn write_json_unsynced<T: Serialize>(path: &Path, value: &T) -> Result<(), D
 }
 
 fn json<T: Serialize>(path: &Path, value: &T) -> Result<Zeroizing<Vec<u8>>, DiskError> {
-    let bytes = serde_json::to_vec_pretty(value).map_err(|error| at(path, "written")(io::Error::other(error)))?;
-    let mut bytes = Zeroizing::new(bytes);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(JSON_BYTES));
+    serde_json::to_writer_pretty(&mut *bytes, value).map_err(|error| at(path, "written")(io::Error::other(error)))?;
     bytes.push(b'\n');
     Ok(bytes)
 }
@@ -114,7 +118,7 @@ mod tests {
         let path = dir.path().join("a/b/file");
         write_private(&path, b"one").expect("writes");
         write_private(&path, b"two").expect("overwrites");
-        assert_eq!(read(&path).expect("reads").as_deref(), Some(b"two".as_slice()));
+        assert_eq!(read(&path).expect("reads").as_ref().map(|bytes| bytes.as_slice()), Some(b"two".as_slice()));
         let mode = |p: &Path| std::fs::metadata(p).expect("exists").permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().expect("has one"))), (0o600, 0o700));
         assert_eq!(std::fs::read_dir(path.parent().expect("has one")).expect("lists").count(), 1);

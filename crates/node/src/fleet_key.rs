@@ -24,7 +24,10 @@ pub fn path(state: &Path) -> PathBuf {
 /// The key as text.
 fn encode(key: &SigningKey) -> Zeroizing<String> {
     let digits = Zeroizing::new(certfleet_core::hash::hex(key.expose_seed().as_slice()));
-    Zeroizing::new(format!("{PREFIX}{}{}\n", digits.as_str(), check(&digits)))
+    // Sized first, so that no copy is left behind by growing.
+    let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + KEY_DIGITS + CHECK_DIGITS + 1));
+    [PREFIX, &digits, &check(&digits), "\n"].iter().for_each(|part| text.push_str(part));
+    text
 }
 
 fn check(digits: &str) -> String {
@@ -33,7 +36,7 @@ fn check(digits: &str) -> String {
 
 fn decode(text: &str) -> Result<SigningKey, &'static str> {
     let digits = text.trim().strip_prefix(PREFIX).ok_or("it does not begin with `certfleet-fleet-key-1:`")?;
-    let digits = Zeroizing::new(digits.split_whitespace().collect::<String>().to_ascii_lowercase());
+    let digits = wiped_without_spaces(digits);
     if digits.len() != KEY_DIGITS + CHECK_DIGITS || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err("72 hex digits are wanted");
     }
@@ -48,6 +51,13 @@ fn decode(text: &str) -> Result<SigningKey, &'static str> {
     Ok(SigningKey::from_seed(&seed))
 }
 
+/// As somebody would type it from paper.
+fn wiped_without_spaces(typed: &str) -> Zeroizing<String> {
+    let mut digits = Zeroizing::new(String::with_capacity(typed.len()));
+    digits.extend(typed.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()));
+    digits
+}
+
 /// Keeps it, 0600.
 pub fn save(path: &Path, key: &SigningKey) -> Result<(), DiskError> {
     disk::write_private(path, encode(key).as_bytes())
@@ -57,7 +67,6 @@ pub fn save(path: &Path, key: &SigningKey) -> Result<(), DiskError> {
 pub fn load(path: &Path) -> Result<Option<SigningKey>, Refusal> {
     let unreadable = |why: String| Refusal::new(why, "give the file that `certfleet init --export-key` wrote, with `--fleet-key FILE`");
     let Some(bytes) = disk::read(path).map_err(|error| unreadable(error.to_string()))? else { return Ok(None) };
-    let bytes = Zeroizing::new(bytes);
     let text = std::str::from_utf8(&bytes).map_err(|_| unreadable(format!("{} holds no fleet key: it is not text", path.display())))?;
     decode(text).map(Some).map_err(|why| unreadable(format!("{} holds no fleet key: {why}", path.display())))
 }

@@ -113,3 +113,22 @@ pub fn host_name() -> Option<NodeName> {
     let host = uname.nodename().to_str().ok()?;
     host.split('.').next()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_and_what_signs_with_it_print_no_key() {
+        let fleet_key = random_signing_key().expect("random");
+        let (fleet, node) = (random_fleet_id().expect("random"), "n1".parse().expect("a name"));
+        let identity = Identity::draw(fleet, "lab".into(), vec![fleet_key.verifying_key()], node).expect("random");
+        let kept = serde_json::to_value(&identity).expect("JSON");
+        let pen = crate::trust::Pen::new(&identity);
+        for printed in [format!("{identity:?}"), format!("{identity:#?}"), format!("{pen:?}"), format!("{fleet_key:?}")] {
+            for key in ["signing_key", "sealing_key"] {
+                assert!(printed.contains("[secret]") && !printed.contains(kept[key].as_str().expect("text")), "{printed}");
+            }
+        }
+    }
+}

@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 pub const PREFIX: &str = "cf1.";
 /// Longest token, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// So much of a token's text can hold its key, in characters: 32 bytes in base64url.
+pub const TELLING_CHARS_MIN: usize = 43;
 
 /// What a token holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,8 +35,14 @@ pub struct TokenError(pub &'static str);
 impl Token {
     /// The line that is handed over.
     pub fn encode(&self) -> Zeroizing<String> {
-        let json = Zeroizing::new(serde_json::to_vec(self).expect("a token's fields serialise"));
-        Zeroizing::new(format!("{PREFIX}{}", base64url(&json)))
+        // Sized first, so that no copy is left behind by growing.
+        let mut json = Zeroizing::new(Vec::with_capacity(TOKEN_BYTES_MAX));
+        serde_json::to_writer(&mut *json, self).expect("a token's fields serialise");
+        let body = Zeroizing::new(base64url(&json));
+        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + body.len()));
+        text.push_str(PREFIX);
+        text.push_str(&body);
+        text
     }
 
     /// Reads [`Token::encode`]; white space around it is passed over.
@@ -54,6 +62,12 @@ impl Token {
     pub fn grant(&self) -> Result<Grant, GrantError> {
         self.grant.verify(&self.verifying_keys)
     }
+}
+
+/// Whether a token, or enough of the beginning of one, stands somewhere in a text: then nobody prints the text.
+pub fn stands_in(text: &str) -> bool {
+    let in_base64url = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    text.match_indices(PREFIX).any(|(at, _)| text[at + PREFIX.len()..].chars().take_while(in_base64url).count() >= TELLING_CHARS_MIN)
 }
 
 /// The node that a grant is for, if it names exactly one.
@@ -104,6 +118,12 @@ mod tests {
         let mut forged = token();
         forged.grant.grant = forged.grant.grant.replace("web-*", "*");
         assert!(Token::decode(&forged.encode()).is_err(), "the grant is signed");
+    }
+
+    #[test]
+    fn a_token_is_seen_in_a_text() {
+        assert!(stands_in(&format!("unexpected argument '{}' found", token().encode().as_str())));
+        assert!(!stands_in("cf1.example.com") && !stands_in("a token begins with cf1."));
     }
 
     #[test]

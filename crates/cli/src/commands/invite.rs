@@ -15,6 +15,7 @@ use certfleet_node::token::Token;
 use certfleet_node::trust::Grant;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use zeroize::Zeroizing;
 
 use super::block_on;
 use crate::failure::Failure;
@@ -70,11 +71,11 @@ impl Invite {
         let machine = Machine::load(config, None)?;
         let tokens = block_on(self.tokens(&machine))?;
         tokens.iter().for_each(|(grant, _)| out::talk(&grants(grant)));
-        let line = |grant: &Grant, token: &Token| format!("{}\t{}\n", grant.node, token.encode().as_str());
+        let line = |grant: &Grant, token: &Token| [grant.node.as_str(), "\t", &token.encode(), "\n"].concat();
         match (&self.out, tokens.as_slice()) {
             (Some(dir), tokens) => tokens.iter().try_for_each(|(grant, token)| write_file(dir, grant, token)),
-            (None, [(_, only)]) => out::data(&format!("{}\n", only.encode().as_str())),
-            (None, several) => out::data(&several.iter().map(|(grant, token)| line(grant, token)).collect::<String>()),
+            (None, [(_, only)]) => out::data(&Zeroizing::new([&only.encode(), "\n"].concat())),
+            (None, several) => several.iter().try_for_each(|(grant, token)| out::data(&Zeroizing::new(line(grant, token)))),
         }
     }
 

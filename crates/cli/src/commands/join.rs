@@ -6,7 +6,7 @@ use certfleet_node::membership::{self, Change, Joined};
 use certfleet_node::names::NodeName;
 use certfleet_node::operator::{Machine, OperatorError};
 use certfleet_node::time::Timestamp;
-use certfleet_node::token::{PREFIX, TOKEN_BYTES_MAX, Token, TokenError, only_node};
+use certfleet_node::token::{PREFIX, TELLING_CHARS_MIN, TOKEN_BYTES_MAX, Token, TokenError, only_node};
 use clap::Args;
 
 use super::{block_on, read_text};
@@ -55,6 +55,11 @@ impl Join {
         Ok(())
     }
 
+    /// Whether it may be a token whose beginning is missing, rather than the name of a file.
+    fn may_be_cut(&self) -> bool {
+        self.token.len() >= TELLING_CHARS_MIN && !self.token.contains('/')
+    }
+
     fn token(&self) -> Result<Token, Failure> {
         let not_a_token = |TokenError(why)| {
             Failure::refused(
@@ -65,6 +70,11 @@ impl Join {
         if self.token.trim_start().starts_with(PREFIX) {
             return Token::decode(&self.token).map_err(not_a_token);
         }
-        Token::decode(&read_text(Path::new(&self.token), TOKEN_BYTES_MAX as u64)?).map_err(not_a_token)
+        let text = read_text(Path::new(&self.token), TOKEN_BYTES_MAX as u64).map_err(|failure| match self.may_be_cut() {
+            // The message would repeat it.
+            true => not_a_token(TokenError("it does not begin with `cf1.`, and there is no file of that name")),
+            false => failure,
+        })?;
+        Token::decode(&text).map_err(not_a_token)
     }
 }

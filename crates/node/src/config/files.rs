@@ -21,6 +21,9 @@ pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Most files that one configuration may include.
 pub const INCLUDED_FILES_MAX: usize = 1000;
 
+/// How texts begin that are given by mistake and must not be shown: a fleet key, a token, a key in PEM.
+const SECRET_BEGINNINGS: [&str; 3] = ["certfleet-fleet-key-", crate::token::PREFIX, "-----BEGIN "];
+
 /// What may stand at the top.
 const TABLES: [&str; 11] = ["include", "fleet", "node", "defaults", "issuer", "answer", "admin", "metrics", "log", "certificate", "deploy"];
 
@@ -203,5 +206,9 @@ fn read_text(path: &Path) -> Result<String, String> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("the file is larger than {} MiB; split it with `include`", FILE_BYTES_MAX >> 20));
     }
-    String::from_utf8(bytes).map_err(|error| format!("the file is not UTF-8 (byte {})", error.utf8_error().valid_up_to()))
+    let text = String::from_utf8(bytes).map_err(|error| format!("the file is not UTF-8 (byte {})", error.utf8_error().valid_up_to()))?;
+    if SECRET_BEGINNINGS.iter().any(|beginning| text.trim_start().starts_with(beginning)) {
+        return Err("this is a key or a token, and no configuration".to_owned());
+    }
+    Ok(text)
 }

@@ -1,6 +1,7 @@
 //! What a daemon is made of, from its settings.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -34,12 +35,12 @@ pub enum DaemonError {
     Setup(String),
 }
 
-/// One daemon for each state directory, by a lock on a local file.
+/// One daemon for each state directory, by a lock on a local file, which nobody else can take.
 pub(super) fn lock_state(settings: &Settings) -> Result<std::fs::File, DaemonError> {
     crate::disk::make_private_dir(&settings.state)?;
     let path = settings.state.join("lock");
     let failed = |source| crate::disk::DiskError { path: path.clone(), doing: "opened", source };
-    let file = std::fs::File::options().create(true).append(true).open(&path).map_err(failed)?;
+    let file = std::fs::File::options().create(true).append(true).mode(crate::disk::PRIVATE_FILE).open(&path).map_err(failed)?;
     let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
     locked.map_err(|_| DaemonError::Running(settings.state.display().to_string()))?;
     Ok(file)
