@@ -6,6 +6,7 @@
 //! and wait for the operator (`store.rs`).
 
 mod forge;
+mod placements;
 mod scene;
 mod strangers;
 

@@ -38,6 +38,8 @@ pub struct Config {
     pub tables: String,
     /// The CA's directory, by issuer, and the root to trust there.
     pub issuers: BTreeMap<String, (String, String)>,
+    /// Further lines of each issuer's table.
+    pub issuer_lines: String,
     /// `[log]`.
     pub log: &'static str,
 }
@@ -51,6 +53,7 @@ impl Config {
             overlays: BTreeMap::new(),
             tables: String::new(),
             issuers: BTreeMap::new(),
+            issuer_lines: String::new(),
             log: "format = \"json\"\nlevel = \"debug\"\n",
         }
     }
@@ -60,7 +63,7 @@ impl Config {
         let mut text =
             format!("[fleet]\nname = \"lab\"\nstore = \"file://{{lab}}/store\"\n[log]\n{}{}{}", self.log, self.deploy, self.tables);
         for (name, (directory, root)) in &self.issuers {
-            let _ = write!(text, "[issuer.{name}]\ndirectory = \"{directory}\"\nroot = \"{root}\"\nagree_tos = true\n");
+            let _ = write!(text, "[issuer.{name}]\ndirectory = \"{directory}\"\nroot = \"{root}\"\nagree_tos = true\n{}", self.issuer_lines);
         }
         for (number, (name, http)) in (1..).zip(nodes) {
             let own = self.overlays.get(&number).map_or("", String::as_str);
