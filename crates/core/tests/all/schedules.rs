@@ -139,7 +139,7 @@ proptest! {
 
     /// Whoever can write everything in the store can keep a node from hearing of a removal, and a write from everybody. So a removal holds from
     /// when a member has read it that it leaves in; a node that has not read it may act on what the removed one writes; and where a write was
-    /// taken away before a second `issue` node had read it, a number may be used again, and a node that may not write there may stay ahead of
+    /// taken away before enough `issue` nodes had read it, a number may be used again, and a node that may not write there may stay ahead of
     /// those that may. `world::watch` knows which is which, and all else must hold.
     #[test]
     fn so_does_one_that_strangers_write_to(

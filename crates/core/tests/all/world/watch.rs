@@ -27,8 +27,8 @@ pub struct Watch {
     attempts: Vec<(CertName, Attempt)>,
     keys: BTreeMap<SpkiHash, Option<CertName>>,
     admitted: BTreeMap<InvitationId, BTreeSet<String>>,
-    /// Keys of which a write was taken away before a second `issue` node had seen it, or that a member wrote after it was removed and before
-    /// some node heard of that. As with an engine that loses acknowledged writes, a certificate's number may be used again, and a second
+    /// Keys of which a write was taken away before a second `issue` node had seen it (before all had, if nothing or an older value was left
+    /// there, which the others believe), or that a member wrote after it was removed and before some node heard of that. As with an engine that loses acknowledged writes, a certificate's number may be used again, and a second
     /// certificate may come of one attempt.
     lost: BTreeSet<Key>,
 }
@@ -148,15 +148,19 @@ impl World {
         self.store.history(&key).find(|envelope| is_known(&envelope.nonce)).and_then(|envelope| envelope.record().ok())
     }
 
-    /// After a stranger's deed, what stood there before: whether it is lost.
+    /// After a stranger's deed, what stood there before: whether it is lost. Who never saw it and finds nothing there, or something older,
+    /// may begin anew before those that saw it have put it right.
     pub(super) fn look_for_lost(&mut self, (key, stored): &super::Found) {
         // The fleet's and the nodes' records any member puts back that knows them.
         let may_be = |record: &RecordKey| is_kept(record) && !matches!(record, RecordKey::Fleet | RecordKey::Node(_));
         let Some((envelope, _)) = stored.as_ref().filter(|_| RecordKey::of(key).is_some_and(|record| may_be(&record))) else { return };
-        let is_gone = self.store.get(key).is_none_or(|(now, _)| now.nonce != envelope.nonce);
+        let now = self.store.get(key).map(|(now, _)| now);
+        let is_gone = now.is_none_or(|now| now.nonce != envelope.nonce);
         let may_write = |machine: &&Machine| self.is_member(&machine.id) && machine.roles.contains(&Role::Issue);
+        let writers = self.machines.values().filter(may_write).count();
         let known = self.machines.values().filter(may_write).filter(|machine| machine.knows(key, &envelope.nonce)).count();
-        if is_gone && known < 2 && self.watch.is_honest(envelope) {
+        let is_believed = known < writers && now.is_none_or(|now| self.watch.is_honest(now));
+        if is_gone && (known < 2 || is_believed) && self.watch.is_honest(envelope) {
             self.say("", &format!("a write of {key} is lost before others saw it"));
             self.watch.lost.insert(key.clone());
         }
@@ -247,9 +251,11 @@ impl World {
 
     /// Of a fleet at rest: nothing stands in the store that nobody wrote in earnest, nobody has anything to put right, and a machine that
     /// was removed as compromised can open nothing that is in use. What is wrong, if anything. Where a write was lost, a node that may not
-    /// write there can know more than all that may: it does not take what they have until that is outdone.
+    /// write there can know more than all that may: it does not take what they have until that is outdone. And who came with an invitation
+    /// is not written again before somebody else comes with it: what stands there meanwhile is as good as nothing.
     pub fn is_safe(&self) -> Result<(), String> {
-        let kept = |key: &Key| RecordKey::of(key).is_some_and(|record| is_kept(&record));
+        let is_moot = |key: &Key| self.watch.lost.contains(key) && matches!(RecordKey::of(key), Some(RecordKey::Invitation(_)));
+        let kept = |key: &Key| RecordKey::of(key).is_some_and(|record| is_kept(&record)) && !is_moot(key);
         for (key, nonce) in self.store.keys().iter().filter_map(|key| Some((key.clone(), self.store.get(key)?.0.nonce.clone()))) {
             if kept(&key) && !self.watch.honest.contains(&nonce) {
                 return Err(format!("{key} is forged"));
