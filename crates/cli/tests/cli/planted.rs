@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use certfleet_core::envelope::Expect;
 use certfleet_core::key::RecordKey;
-use certfleet_core::names::{CertName, Fingerprint, Generation, SpkiHash, VersionHash};
-use certfleet_core::records::{AccountKeyRecord, Attempt, CertRecord, Placed, Placement, Step};
-use certfleet_core::spec::ChallengeType;
+use certfleet_core::names::{CertName, Fingerprint, Generation, NodeName, SpkiHash, VersionHash};
+use certfleet_core::records::{AccountKeyRecord, Attempt, AttemptEnd, CertRecord, HistoryEntry, Placed, Placement, Step};
+use certfleet_core::spec::{ChallengeType, Specification};
 use certfleet_core::time::{Timestamp, later};
 use certfleet_node::operator;
 use certfleet_node::trust::Pen;
@@ -29,12 +29,13 @@ fn cert_name(cert: &str) -> CertName {
     cert.parse().expect("a name")
 }
 
-/// Puts the record of a certificate that is in `machine`'s configuration: one generation is placed.
+/// Puts the record of a certificate that is in `machine`'s configuration: one generation is placed, which this node had issued.
 pub async fn plant(machine: &Machine, cert: &str, change: impl FnOnce(&mut CertRecord)) {
     let (node, key) = (node(machine), RecordKey::Cert(cert_name(cert)));
     let spec = node.settings.spec.certificates[&cert_name(cert)].clone();
     let mut record = CertRecord {
         placed: Some(placed(&spec)),
+        history: vec![issued_by(&node.settings.node, &spec)],
         spec,
         attempt: None,
         set_aside: Vec::new(),
@@ -43,7 +44,6 @@ pub async fn plant(machine: &Machine, cert: &str, change: impl FnOnce(&mut CertR
         renew_requested_at: None,
         new_key: false,
         retired: false,
-        history: Vec::new(),
         extra: Default::default(),
     };
     change(&mut record);
@@ -71,7 +71,19 @@ pub async fn planted(machine: &Machine, cert: &str) -> CertRecord {
     stored.expect("it is there").envelope.record().expect("a record")
 }
 
-fn placed(spec: &certfleet_core::spec::Specification) -> Placed {
+fn issued_by(node: &NodeName, spec: &Specification) -> HistoryEntry {
+    let now = Timestamp::now();
+    HistoryEntry {
+        number: Generation(1),
+        issuer: spec.issuers[0].clone(),
+        drivers: vec![node.clone()],
+        started_at: now,
+        ended_at: now,
+        end: AttemptEnd::Issued { serial: "01".into() },
+    }
+}
+
+fn placed(spec: &Specification) -> Placed {
     let now = Timestamp::now();
     Placed {
         placement: Placement { epoch: 0, seq: 1, generation: Generation(1) },
