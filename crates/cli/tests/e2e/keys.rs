@@ -94,7 +94,9 @@ async fn a_kept_key_stays_until_a_new_one_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_sealed_for_the_nodes_it_is_placed_on_and_nobody_else() {
-    let Some(fleet) = fleet(3, "nodes = [\"n2\", \"n3\"]", &[(2, "roles = [\"deploy\"]"), (3, "roles = [\"deploy\"]")]).await else { return };
+    let Some(fleet) = fleet(3, "nodes = [\"n2\", \"n3\"]", &[(2, "roles = [\"deploy\"]"), (3, "roles = [\"deploy\"]")]).await else {
+        return;
+    };
     let leaf = fleet.have([2, 3], NAME, 1).await;
     let record = sealed(&fleet, &leaf.key).await;
     assert_eq!(record.key.wraps.keys().cloned().collect::<Vec<_>>(), [fleet.name(2), fleet.name(3)]);

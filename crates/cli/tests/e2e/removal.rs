@@ -75,7 +75,8 @@ async fn a_removed_node_has_no_say_and_gets_no_more_keys() {
     assert_eq!(readers(&fleet, &second.key).await, names(&fleet, &STAYING));
     assert_eq!(fleet.live(GOING, NAME), Some(first), "it serves what it had");
     let listed: Value = serde_json::from_str(&fleet.certfleet(2, &["node", "ls", "--json"]).await.worked()).expect("JSON");
-    let state = |name: &str| listed["nodes"].as_array().expect("a list").iter().find(|node| node["name"] == name).map(|node| node["state"].clone());
+    let state =
+        |name: &str| listed["nodes"].as_array().expect("a list").iter().find(|node| node["name"] == name).map(|node| node["state"].clone());
     assert_eq!((state("n1"), state("n3")), (Some("member".into()), Some("removed".into())));
     fleet.stop(GOING);
 }
@@ -106,7 +107,9 @@ async fn what_a_compromised_node_could_read_is_made_anew_and_nothing_else() {
     let second = fleet.have(STAYING, NAME, 2).await;
     assert_ne!(second.key, first.key, "a fresh key");
     assert_eq!(readers(&fleet, &second.key).await, names(&fleet, &STAYING));
-    let rolled = || async { Some(account(&fleet).await).filter(|now| now["next"].is_null() && now["key"]["thumbprint"] != before["key"]["thumbprint"]) };
+    let rolled = || async {
+        Some(account(&fleet).await).filter(|now| now["next"].is_null() && now["key"]["thumbprint"] != before["key"]["thumbprint"])
+    };
     let after = fleet.until("the account has another key", rolled).await;
     assert_eq!(after["accounts"][0]["url"], before["accounts"][0]["url"], "the account stays");
     assert_eq!(after["accounts"][0]["thumbprint"], after["key"]["thumbprint"]);

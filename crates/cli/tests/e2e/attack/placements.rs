@@ -54,7 +54,11 @@ fn forgeries() -> Vec<Forgery> {
         forgery(chain("evil.example.com", false), |placed| placed.names = vec![NAME.parse().expect("a name")], "names"),
         forgery(chain(NAME, true), unchanged, "expired"),
         forgery(other_key(), unchanged, "another key"),
-        forgery(own(), |placed| placed.fingerprint = Leaf::from_pem(&chain(NAME, false).0).expect("a leaf").fingerprint, "not the one that was placed"),
+        forgery(
+            own(),
+            |placed| placed.fingerprint = Leaf::from_pem(&chain(NAME, false).0).expect("a leaf").fingerprint,
+            "not the one that was placed",
+        ),
         forgery(own(), |placed| placed.version = certfleet_core::names::VersionHash::of(b"another"), "vouches for"),
         forgery(own(), |placed| placed.placement.seq = 0, "this node has seen"),
     ]
@@ -141,7 +145,8 @@ async fn what_a_stolen_issuer_places_is_installed_only_if_it_is_the_issuers() {
         let refused = || async {
             let status = fleet.status(HONEST).await?;
             let text = serde_json::to_string(&status).expect("JSON");
-            (status.certificate(&NAME.parse().expect("a name"))?.generation == Some(generation) && text.contains(forgery.reason)).then_some(())
+            (status.certificate(&NAME.parse().expect("a name"))?.generation == Some(generation) && text.contains(forgery.reason))
+                .then_some(())
         };
         fleet.until(&format!("generation {generation} is refused: {}", forgery.reason), refused).await;
         assert_eq!(fleet.live(HONEST, NAME), Some(served.clone()), "{}", forgery.reason);

@@ -86,7 +86,8 @@ async fn machines_without_a_good_token_are_not_let_in() {
     let late = scene.fleet.grow().await;
     scene.fleet.start(late);
     scene.fleet.have([late], SHARED, 2).await;
-    let members: Vec<Key> = scene.store.list("nodes").await.expect("the store can be read").entries.into_iter().map(|(key, _)| key).collect();
+    let members: Vec<Key> =
+        scene.store.list("nodes").await.expect("the store can be read").entries.into_iter().map(|(key, _)| key).collect();
     assert_eq!(members.len(), 4, "{members:?}");
     let member = scene.store.get(&RecordKey::Node(used.name.clone()).key()).await.expect("the store can be read").expect("it is there");
     assert_eq!(member.envelope.record::<NodeRecord>().expect("a member"), used);

@@ -63,7 +63,8 @@ impl Config {
         let mut text =
             format!("[fleet]\nname = \"lab\"\nstore = \"file://{{lab}}/store\"\n[log]\n{}{}{}", self.log, self.deploy, self.tables);
         for (name, (directory, root)) in &self.issuers {
-            let _ = write!(text, "[issuer.{name}]\ndirectory = \"{directory}\"\nroot = \"{root}\"\nagree_tos = true\n{}", self.issuer_lines);
+            let _ =
+                write!(text, "[issuer.{name}]\ndirectory = \"{directory}\"\nroot = \"{root}\"\nagree_tos = true\n{}", self.issuer_lines);
         }
         for (number, (name, http)) in (1..).zip(nodes) {
             let own = self.overlays.get(&number).map_or("", String::as_str);
