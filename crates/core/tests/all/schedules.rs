@@ -8,8 +8,8 @@ use proptest::test_runner::{Config, RngSeed, TestCaseResult};
 
 use super::world::Story;
 
-/// Schedules tried, if `$SCHEDULES` does not say how many.
-const CASES: u32 = 200;
+/// Schedules of each kind, if `$SCHEDULES` does not say how many.
+const CASES: u32 = 50;
 /// One in so many is told twice.
 const TOLD_TWICE: u64 = 10;
 /// Most hours until a fleet that is no longer disturbed has come to rest: an attempt put off, failed and put off again.

@@ -1,8 +1,11 @@
 //! Every `stories/*.story` (those whose names contain `$STORY`, if it is set), told and compared with what it told before; and every crash and pause that the main job can meet.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::world::tell;
+
+/// How many stories are told at a time.
+const TELLERS: usize = 2;
 
 /// The moments of a first issue at which a machine can be hit.
 pub const POINTS: [&str; 16] = [
@@ -35,7 +38,12 @@ fn the_stories_are_told_as_before() {
     if let Ok(only) = std::env::var("STORY") {
         paths.retain(|path| path.file_stem().is_some_and(|stem| stem.to_string_lossy().contains(&only)));
     }
-    let failed: Vec<_> = paths.iter().filter(|path| std::panic::catch_unwind(|| is_told_as_before(path)).is_err()).collect();
+    let fails = |path: &&PathBuf| std::panic::catch_unwind(|| is_told_as_before(path)).is_err();
+    let share = |teller: usize| paths.iter().skip(teller).step_by(TELLERS).filter(fails).collect::<Vec<_>>();
+    let failed = std::thread::scope(|scope| {
+        let tellers: Vec<_> = (0..TELLERS).map(|teller| scope.spawn(move || share(teller))).collect();
+        tellers.into_iter().flat_map(|teller| teller.join().expect("what panics is caught")).collect::<Vec<_>>()
+    });
     assert!(failed.is_empty(), "see above: {failed:?}");
 }
 
