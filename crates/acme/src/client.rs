@@ -126,8 +126,9 @@ impl CertificateAuthority for Client {
             return Ok(());
         }
         match key_change::send(&self.transport, &self.directory, account, new).await {
-            // Perhaps since another node was faster: then the old key, which signs, is the account's no more.
-            Err(CaError::Refused(_)) if self.has_key(account, new).await? => Ok(()),
+            // Perhaps since another node was faster: then the old key, which signs, is the account's no more. A CA that was in the middle of that
+            // may also answer that it failed.
+            Err(CaError::Refused(_) | CaError::Busy { .. }) if self.has_key(account, new).await == Ok(true) => Ok(()),
             outcome => outcome,
         }
     }
