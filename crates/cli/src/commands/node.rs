@@ -122,7 +122,7 @@ impl Remove {
             let (store, identity, view) = machine.standing().await?;
             let fleet_key = machine.fleet_key(self.fleet_key.as_deref())?;
             let what = (&self.node, self.compromised);
-            let removed = remove_node(store.as_ref(), &identity, &view, what, &fleet_key, Timestamp::now()).await;
+            let removed = remove_node(store.as_ref(), &machine.settings, &identity, &view, what, &fleet_key, Timestamp::now()).await;
             Ok(removed.map_err(OperatorError::from)?)
         })?;
         self.told(&removed, machine).iter().for_each(|line| out::talk(line));

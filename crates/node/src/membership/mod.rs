@@ -17,7 +17,9 @@ use certfleet_core::view::View;
 use certfleet_store::{Settled, Store, put_settled};
 use serde::Serialize;
 
+use crate::config::Settings;
 use crate::identity::Identity;
+use crate::keeper::Keeper;
 use crate::refusal::Refusal;
 use crate::trust::{self, Pen};
 
@@ -126,19 +128,22 @@ fn fleet_of<'v>(view: &'v View, fleet_key: &SigningKey) -> Result<&'v FleetRecor
     }
 }
 
-/// Changes the fleet's record by the fleet key.
+/// Changes the fleet's record by the fleet key. It goes into this machine's cache too: should somebody roll the store back before a daemon has
+/// read it, this machine's daemon puts it there again.
 pub(crate) async fn change_fleet(
     store: &dyn Store,
+    settings: &Settings,
     identity: &Identity,
     view: &View,
     fleet_key: &SigningKey,
     change: impl Fn(&mut FleetRecord),
-) -> Result<FleetRecord, MembershipError> {
+) -> Result<(), MembershipError> {
     let mut fleet = fleet_of(view, fleet_key)?.clone();
     change(&mut fleet);
-    let key = RecordKey::Fleet;
-    match put(store, &Pen::new(identity), &key, &fleet, &view.base(&key.key()), Some(fleet_key)).await? {
-        Settled::Done(_) => Ok(fleet),
+    let (key, expect) = (RecordKey::Fleet, view.base(&RecordKey::Fleet.key()));
+    let envelope = Pen::new(identity).write_as_fleet(&key, &fleet, &expect, fleet_key)?;
+    match put_settled(store, &key.key(), &envelope, &expect).await? {
+        Settled::Done(_) => Ok(Keeper::new(&settings.state).keep(&key.key(), &envelope)?),
         Settled::Conflict => refused("somebody else changed the fleet's record at the same moment", "give the command again"),
     }
 }

@@ -12,6 +12,7 @@ use certfleet_store::{Settled, Store, delete_settled};
 use serde::Serialize;
 
 use super::{Change, MembershipError, change_fleet, fleet_of, put, refused};
+use crate::config::Settings;
 use crate::identity::Identity;
 use crate::trust::Pen;
 
@@ -125,6 +126,7 @@ pub enum RunningAttempt {
 /// Ends a node's rights on every node.
 pub async fn remove_node(
     store: &dyn Store,
+    settings: &Settings,
     identity: &Identity,
     view: &View,
     (name, compromised): (&NodeName, bool),
@@ -139,7 +141,7 @@ pub async fn remove_node(
     let is_news = !fleet.removals.iter().any(|known| known.identity == removal.identity && known.compromised >= compromised);
     let place = fleet.removals.iter().position(|known| known.identity == removal.identity).unwrap_or(fleet.removals.len()) as u64;
     if is_news {
-        change_fleet(store, identity, view, fleet_key, |fleet| add(&mut fleet.removals, &removal)).await?;
+        change_fleet(store, settings, identity, view, fleet_key, |fleet| add(&mut fleet.removals, &removal)).await?;
     }
     let account = view.account_key.as_ref().filter(|_| compromised && record.granted.contains(&Role::Issue));
     Ok(Removed {

@@ -199,7 +199,9 @@ impl Lab {
 
     pub async fn remove(&self, node: &str) {
         let (store, identity, view) = self.machine("n1").standing().await.expect("stands");
-        remove_node(store.as_ref(), &identity, &view, (&name::<NodeName>(node), false), &self.fleet_key(), now()).await.expect("removes");
+        let what = (&name::<NodeName>(node), false);
+        let settings = &self.machine("n1").settings;
+        remove_node(store.as_ref(), settings, &identity, &view, what, &self.fleet_key(), now()).await.expect("removes");
     }
 
     pub fn lose_store(&self) {

@@ -59,7 +59,7 @@ pub async fn fleet_upgrade(
         );
     }
     let fleet_key = machine.fleet_key(fleet_key)?;
-    change_fleet(store.as_ref(), &identity, &view, &fleet_key, |fleet| fleet.format = fleet.format.max(target)).await?;
+    change_fleet(store.as_ref(), &machine.settings, &identity, &view, &fleet_key, |fleet| fleet.format = fleet.format.max(target)).await?;
     Ok(Upgrade { from, to: target, behind: behind(false).map(|member| member.name.clone()).collect() })
 }
 
