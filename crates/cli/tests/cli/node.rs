@@ -112,7 +112,7 @@ async fn removing_a_member_ends_its_rights_and_says_what_is_left_to_do() {
     assert!(lb0.run(&["node", "remove", "web-1"]).ended(0).stderr.contains("nothing changed"), "it does not become harmless again");
     assert_eq!(lb0.row("web-1").expect("it is listed")["state"], "compromised");
     let kept = fs::read_to_string(lb0.state.join("records/fleet.json")).expect("this machine remembers it whatever becomes of the store");
-    assert!(kept.contains("\"compromised\":true"), "{kept}");
+    assert!(kept.contains("\"compromised\": true"), "{kept}");
 }
 
 #[tokio::test]
