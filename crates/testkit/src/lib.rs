@@ -3,15 +3,12 @@
 //! Deliberately not here: fakes. A server that is not installed is a loud skip, and a failure when `CI=true` (see [`installed`]).
 
 pub mod addresses;
-pub mod etcd;
 pub mod haproxy;
 pub mod nginx;
 pub mod pebble;
-pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod redis;
-pub mod proxy;
 
 pub use addresses::{Site, free_port};
 pub use process::{Process, eventually, installed};
