@@ -4,8 +4,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use certfleet_core::encoding::from_base64;
-
 /// How a private key in PEM is known.
 const MARK: &str = "PRIVATE KEY";
 /// Shortest part of a key that is looked for, in characters.
@@ -36,11 +34,11 @@ pub fn loose_keys(node_dir: &Path, live: &Path, live_mode: u32) -> Vec<String> {
     files(node_dir).into_iter().filter(holds_key).filter_map(told).collect()
 }
 
-/// What is wrong: private keys of the store that stand in `output`, whole or in part, in PEM or as the store keeps them.
-pub fn leaks(store: &Path, output: &str) -> Vec<String> {
+/// What is wrong: private keys that are served from below `live` and stand in `output`, whole or in part.
+pub fn leaks(live: &Path, output: &str) -> Vec<String> {
     let mut wrong: Vec<String> =
         output.lines().filter(|line| line.contains(MARK)).map(|line| format!("a key in the output: {line}")).collect();
-    for path in files(store) {
+    for path in files(live) {
         let parts = secret_parts(&path);
         wrong.extend(
             parts.iter().filter(|part| output.contains(part.as_str())).map(|_| format!("the key of {} in the output", path.display())),
@@ -50,11 +48,9 @@ pub fn leaks(store: &Path, output: &str) -> Vec<String> {
 }
 
 fn secret_parts(path: &Path) -> Vec<String> {
-    let value: Option<serde_json::Value> = fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let Some(sealed) = value.as_ref().and_then(|value| value.pointer("/body/key/data")?.as_str()) else { return Vec::new() };
-    let pem = from_base64(sealed).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let lines = pem.lines().filter(|line| !line.contains(MARK) && line.len() >= PART_CHARS_MIN).map(str::to_owned);
-    lines.chain([sealed.to_owned()]).collect()
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let key = text.split_once(MARK).map_or("", |(_, rest)| rest.split(MARK).next().unwrap_or_default());
+    key.lines().filter(|line| line.len() >= PART_CHARS_MIN).map(str::to_owned).collect()
 }
 
 /// What is wrong: lines of a JSON log that are no JSON object with the usual fields (a panic, for example).
@@ -68,8 +64,6 @@ pub fn odd_lines(log: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use certfleet_core::encoding::base64;
-
     use super::*;
 
     #[test]
@@ -90,13 +84,14 @@ mod tests {
     fn keys_in_the_output_are_found_in_every_form() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let line = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg";
-        let sealed = base64(format!("-----BEGIN PRIVATE KEY-----\n{line}\n-----END PRIVATE KEY-----\n").as_bytes());
-        let record = serde_json::json!({ "body": { "key": { "scheme": "none", "data": sealed } } });
-        fs::write(dir.path().join("record"), record.to_string()).expect("writes");
-        assert_eq!(leaks(dir.path(), "all is well"), Vec::<String>::new());
-        for output in [format!("x{line}x"), format!("key={sealed}"), "-----BEGIN EC PRIVATE KEY-----".to_owned()] {
-            assert_eq!(leaks(dir.path(), &output).len(), 1, "{output}");
-        }
+        let chain = "MIIBszCCAVmgAwIBAgIIZ7dB2u1pGTowCgYIKoZIzj0EAwIw";
+        let key = format!("-----BEGIN PRIVATE KEY-----\n{line}\n-----END PRIVATE KEY-----\n");
+        fs::write(dir.path().join("privkey.pem"), &key).expect("writes");
+        fs::write(dir.path().join("both.pem"), format!("-----BEGIN CERTIFICATE-----\n{chain}\n-----END CERTIFICATE-----\n{key}"))
+            .expect("writes");
+        assert_eq!(leaks(dir.path(), &format!("all is well with {chain}")), Vec::<String>::new());
+        assert_eq!(leaks(dir.path(), &format!("x{line}x")).len(), 2, "once for each file");
+        assert_eq!(leaks(dir.path(), "-----BEGIN EC PRIVATE KEY-----").len(), 1);
     }
 
     #[test]

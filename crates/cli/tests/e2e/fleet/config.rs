@@ -28,6 +28,8 @@ impl Certificate {
 /// What stands in the file. `{lab}` is replaced by the laboratory's directory everywhere.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Where the store is.
+    pub store: String,
     /// The certificates.
     pub certificates: Vec<Certificate>,
     /// The `[deploy.*]` tables.
@@ -48,6 +50,7 @@ impl Config {
     /// One certificate with one name, at the target `plain`.
     pub fn plain(name: &str) -> Self {
         Self {
+            store: "file://{lab}/store".into(),
             certificates: vec![Certificate::plain(name)],
             deploy: PLAIN.into(),
             overlays: BTreeMap::new(),
@@ -60,8 +63,7 @@ impl Config {
 
     /// The file.
     pub fn text(&self, lab: &Path, nodes: &[(String, String)]) -> String {
-        let mut text =
-            format!("[fleet]\nname = \"lab\"\nstore = \"file://{{lab}}/store\"\n[log]\n{}{}{}", self.log, self.deploy, self.tables);
+        let mut text = format!("[fleet]\nname = \"lab\"\nstore = \"{}\"\n[log]\n{}{}{}", self.store, self.log, self.deploy, self.tables);
         for (name, (directory, root)) in &self.issuers {
             let _ =
                 write!(text, "[issuer.{name}]\ndirectory = \"{directory}\"\nroot = \"{root}\"\nagree_tos = true\n{}", self.issuer_lines);

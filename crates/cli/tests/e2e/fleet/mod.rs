@@ -7,7 +7,7 @@ mod node;
 mod records;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use certfleet_core::names::NodeName;
 use certfleet_node::status::{CertificateStatus, Status};
@@ -254,20 +254,14 @@ impl Drop for Fleet {
             }
             outputs.push_str(&log);
         }
-        for store in store_dirs(self.lab.dir.path()) {
-            wrong.extend(audit::leaks(&store, &outputs));
+        for node in &self.nodes {
+            wrong.extend(audit::leaks(&node.dir.join("live"), &outputs));
         }
         if std::thread::panicking() {
             return self.tell();
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
-}
-
-/// The store, also where a test has put it.
-fn store_dirs(lab: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(lab).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("store"))).collect()
 }
 
 impl Fleet {

@@ -18,7 +18,8 @@ use super::Fleet;
 impl Fleet {
     /// The store.
     pub async fn store(&self) -> Arc<dyn Store> {
-        certfleet_store::open(&format!("file://{}", self.store_dir().display())).await.expect("the store is there")
+        let url = self.config.store.replace("{lab}", &self.lab.dir.path().display().to_string());
+        certfleet_store::open(&url).await.expect("the store is there")
     }
 
     /// A certificate's record.
