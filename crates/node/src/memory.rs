@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use certfleet_core::names::{CertName, Identifier};
+use certfleet_core::spec::Role;
 use certfleet_core::view::{Memory, View};
 use serde::{Deserialize, Serialize};
 
@@ -44,8 +45,11 @@ pub struct KnownAnswers {
 }
 
 impl KnownAnswers {
-    /// What the view says.
+    /// What the view says; nothing on a node without the role `answer`.
     pub fn of(view: &View) -> Self {
+        if !view.my_roles().contains(&Role::Answer) {
+            return Self::default();
+        }
         let by_name = view.other_thumbprints().map(|(name, thumbprint)| (name.clone(), thumbprint.to_owned())).collect();
         Self { names: view.managed_names(), thumbprint: view.account_thumbprint().map(str::to_owned), by_name }
     }

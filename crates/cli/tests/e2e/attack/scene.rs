@@ -70,6 +70,7 @@ impl Scene {
         let store = fleet.store().await;
         let mut scene = Self { fleet, store, before: Seen::nothing(), read: BTreeMap::new(), planted: Default::default() };
         scene.before = scene.look().await;
+        assert!(scene.before.answers[2].starts_with("404"), "who was not granted `answer` answers nothing: {:?}", scene.before.answers);
         Some(scene)
     }
 
