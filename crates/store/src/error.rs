@@ -76,7 +76,7 @@ impl StoreError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// An engine of another version.
-    #[error("store URL `{url}`: this version has no `{scheme}` store; it knows file:///directory (and memory: for tests)")]
+    #[error("store URL `{url}`: this version has no `{scheme}` store; docs/stores.md lists those that there are")]
     UnknownScheme {
         /// As given.
         url: String,

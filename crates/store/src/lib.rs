@@ -32,9 +32,18 @@ pub use revision::{garbage_revision, is_expected, same_value};
 pub use settle::{Settled, delete_settled, put_settled};
 pub use watch::{Change, Watch, WatchFeed};
 
+#[cfg(feature = "etcd")]
+use backends::etcd::EtcdStore;
 use backends::file::FileStore;
 use backends::memory::MemoryStore;
+#[cfg(feature = "postgres")]
+use backends::postgres::PostgresStore;
 use url::StoreUrl;
+
+/// Whether `url` is one that can be opened, as far as can be said without looking there.
+pub fn check_url(url: &str) -> Result<(), OpenError> {
+    url.parse::<StoreUrl>().map(|_| ())
+}
 
 /// Opens the store at `url`: `file:///path` (with `?watch=poll` if change notices are not to be trusted), or `memory:` for tests.
 ///
@@ -42,7 +51,11 @@ use url::StoreUrl;
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
     match url.parse()? {
         StoreUrl::Memory => Ok(MemoryStore::new()),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => Ok(PostgresStore::open(*url).await?),
         StoreUrl::File { path, watch } => Ok(FileStore::open(&path, watch).await?),
+        #[cfg(feature = "etcd")]
+        StoreUrl::Etcd(address) => Ok(EtcdStore::open(address).await?),
     }
 }
 
@@ -50,6 +63,10 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
 pub async fn open_or_create(url: &str) -> Result<Arc<dyn Store>, OpenError> {
     match url.parse()? {
         StoreUrl::Memory => Ok(MemoryStore::new()),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => Ok(PostgresStore::open_or_create(*url).await?),
         StoreUrl::File { path, watch } => Ok(FileStore::open_or_create(&path, watch).await?),
+        #[cfg(feature = "etcd")]
+        StoreUrl::Etcd(address) => Ok(EtcdStore::open_or_create(address).await?),
     }
 }

@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+#[cfg(feature = "etcd")]
+use crate::backends::etcd::Address as EtcdAddress;
 use crate::backends::file::WatchMode;
+#[cfg(feature = "postgres")]
+use crate::backends::postgres::PostgresUrl;
 use crate::error::OpenError;
 
 /// Where a store is.
@@ -11,6 +15,12 @@ use crate::error::OpenError;
 pub(crate) enum StoreUrl {
     /// In this process, gone with it.
     Memory,
+    /// An etcd cluster.
+    #[cfg(feature = "etcd")]
+    Etcd(EtcdAddress),
+    /// A schema in a PostgreSQL database.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PostgresUrl>),
     /// A directory.
     File {
         /// Absolute.
@@ -29,6 +39,13 @@ impl FromStr for StoreUrl {
         match scheme {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err(bad("nothing may follow `memory:`")),
+            #[cfg(feature = "etcd")]
+            "etcd" => EtcdAddress::parse(rest).map(Self::Etcd),
+            // Nothing of the URL is shown: where it is written wrongly, a password may be anywhere in it.
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => PostgresUrl::parse(rest)
+                .map(|url| Self::Postgres(Box::new(url)))
+                .map_err(|why| OpenError::BadUrl { url: format!("{scheme}://…"), why }),
             "file" => parse_file(rest).map_err(|why| bad(&why)),
             _ => Err(OpenError::UnknownScheme { url: without_password(url), scheme: scheme.to_owned() }),
         }
@@ -55,7 +72,7 @@ fn parse_file(rest: &str) -> Result<StoreUrl, String> {
     Ok(StoreUrl::File { path: PathBuf::from(percent_decoded(path)?), watch })
 }
 
-fn percent_decoded(text: &str) -> Result<String, String> {
+pub(crate) fn percent_decoded(text: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -114,10 +131,10 @@ mod tests {
 
     #[test]
     fn other_engines_are_named_and_passwords_are_not_shown() {
-        let error = "postgres://me:secret@db/x".parse::<StoreUrl>().expect_err("unknown").to_string();
+        let error = "ftp://me:secret@db/x".parse::<StoreUrl>().expect_err("unknown").to_string();
         assert_eq!(
             error,
-            "store URL `postgres://…@db/x`: this version has no `postgres` store; it knows file:///directory (and memory: for tests)"
+            "store URL `ftp://…@db/x`: this version has no `ftp` store; docs/stores.md lists those that there are"
         );
     }
 }

@@ -6,7 +6,7 @@
 //! Deliberately not here: anything that speaks ACME.
 
 mod certificates;
-mod http;
+pub(crate) mod http;
 mod log;
 
 use std::io;

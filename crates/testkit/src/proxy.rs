@@ -24,6 +24,10 @@ pub enum Mode {
     LoseAnswer,
     /// Drops the next question and the connection, and then passes again.
     LoseQuestion,
+    /// Passes questions on and drops all answers, until the mode changes. What is dropped is missing: cut the connection then.
+    LoseAnswers,
+    /// Drops all questions, until the mode changes; as above.
+    LoseQuestions,
     /// Cuts all connections, and each new one at once.
     Away,
     /// Takes what comes and keeps it until the mode changes.
@@ -35,6 +39,7 @@ pub enum Mode {
 pub struct Proxy {
     address: SocketAddr,
     mode: Arc<watch::Sender<Mode>>,
+    cuts: watch::Sender<u64>,
     accepting: JoinHandle<()>,
 }
 
@@ -44,8 +49,9 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let mode = Arc::new(watch::Sender::new(Mode::Pass));
-        let accepting = tokio::spawn(accept(listener, server, mode.clone()));
-        Ok(Self { address, mode, accepting })
+        let cuts = watch::Sender::new(0);
+        let accepting = tokio::spawn(accept(listener, server, mode.clone(), cuts.subscribe()));
+        Ok(Self { address, mode, cuts, accepting })
     }
 
     /// Where it listens.
@@ -56,6 +62,17 @@ impl Proxy {
     /// From now on. What connections that are there have not passed on yet is dealt with so, too.
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    /// Ends the connections that are there.
+    pub fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Passes again, on new connections. In this order: one that is made in between is in want of an answer, and not cut.
+    pub fn heal(&self) {
+        self.cut();
+        self.set(Mode::Pass);
     }
 
     /// What it does now; [`Mode::Pass`] again after a loss.
@@ -71,15 +88,18 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, server: SocketAddr, mode: Arc<watch::Sender<Mode>>) {
+async fn accept(listener: TcpListener, server: SocketAddr, mode: Arc<watch::Sender<Mode>>, cuts: watch::Receiver<u64>) {
     while let Ok((client, _)) = listener.accept().await {
         if *mode.borrow() == Mode::Away {
             continue;
         }
-        let mode = mode.clone();
+        let (mode, mut cuts) = (mode.clone(), cuts.clone());
+        cuts.mark_unchanged();
         tokio::spawn(async move {
-            if let Ok(server) = TcpStream::connect(server).await {
-                pass(client, server, &mode).await;
+            let Ok(server) = TcpStream::connect(server).await else { return };
+            tokio::select! {
+                () = pass(client, server, &mode) => {}
+                _ = cuts.changed() => {}
             }
         });
     }
@@ -92,24 +112,33 @@ async fn pass(client: TcpStream, server: TcpStream, mode: &watch::Sender<Mode>) 
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     let mut modes = mode.subscribe();
     tokio::select! {
-        () = pump(from_client, to_server, mode, |mode| match mode {
+        () = pump(from_client, to_server, mode, Mode::LoseQuestions, |mode| match mode {
             Mode::LoseQuestion => false,
             _ => {
                 asked.fetch_or(mode == Mode::LoseAnswer, Ordering::SeqCst);
                 true
             }
         }) => {}
-        () = pump(from_server, to_client, mode, |mode| mode != Mode::LoseAnswer || !asked.load(Ordering::SeqCst)) => {}
+        () = pump(from_server, to_client, mode, Mode::LoseAnswers, |mode| mode != Mode::LoseAnswer || !asked.load(Ordering::SeqCst)) => {}
         _ = modes.wait_for(|mode| *mode == Mode::Away) => {}
     }
 }
 
-/// One direction; ends when `passes` says no, and the fault is done then.
-async fn pump(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mode: &watch::Sender<Mode>, passes: impl Fn(Mode) -> bool) {
+/// One direction; drops what comes while the mode is `dropping`. Ends when `passes` says no, and the fault is done then.
+async fn pump(
+    mut from: tcp::OwnedReadHalf,
+    mut to: tcp::OwnedWriteHalf,
+    mode: &watch::Sender<Mode>,
+    dropping: Mode,
+    passes: impl Fn(Mode) -> bool,
+) {
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut modes = mode.subscribe();
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         let Ok(now) = modes.wait_for(|mode| *mode != Mode::Hang).await.map(|mode| *mode) else { return };
+        if now == dropping {
+            continue;
+        }
         if !passes(now) {
             mode.send_if_modified(|mode| {
                 *mode == now && {
@@ -161,6 +190,14 @@ mod tests {
             proxy.set(mode);
             assert_eq!(said(&mut stream, b"two").await, b"", "{mode:?}");
             assert_eq!(proxy.mode(), Mode::Pass);
+        }
+        for mode in [Mode::LoseAnswers, Mode::LoseQuestions] {
+            let mut stream = TcpStream::connect(proxy.address()).await.expect("connected");
+            proxy.set(mode);
+            let silent = tokio::time::timeout(std::time::Duration::from_millis(50), said(&mut stream, b"two")).await;
+            assert!(silent.is_err() && proxy.mode() == mode, "{mode:?}");
+            proxy.heal();
+            assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0, "{mode:?}");
         }
         let mut stream = TcpStream::connect(proxy.address()).await.expect("connected");
         proxy.set(Mode::Hang);

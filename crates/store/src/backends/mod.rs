@@ -1,4 +1,8 @@
 //! The engines. Each folder has the same parts, so that the next can be written by copying the smallest.
 
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub mod file;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;

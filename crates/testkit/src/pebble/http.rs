@@ -18,12 +18,12 @@ use rustls::{ClientConfig, RootCertStore};
 const ANSWER_SECONDS_MAX: u64 = 10;
 
 /// GET; with a root for `https://` addresses.
-pub(super) async fn get(url: &str, root_pem: Option<&str>) -> io::Result<String> {
+pub(crate) async fn get(url: &str, root_pem: Option<&str>) -> io::Result<String> {
     send(Method::GET, url, "", root_pem).await
 }
 
 /// POST without TLS.
-pub(super) async fn post(url: &str, body: &str) -> io::Result<String> {
+pub(crate) async fn post(url: &str, body: &str) -> io::Result<String> {
     send(Method::POST, url, body, None).await
 }
 
