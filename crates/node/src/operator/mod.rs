@@ -6,6 +6,7 @@ mod certificates;
 #[cfg(test)]
 mod lab;
 mod store;
+mod told;
 mod upgrade;
 
 use std::collections::BTreeSet;
