@@ -38,6 +38,8 @@ use backends::file::FileStore;
 use backends::memory::MemoryStore;
 #[cfg(feature = "postgres")]
 use backends::postgres::PostgresStore;
+#[cfg(feature = "redis")]
+use backends::redis::RedisStore;
 use url::StoreUrl;
 
 /// Whether `url` is one that can be opened, as far as can be said without looking there.
@@ -54,6 +56,8 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => Ok(PostgresStore::open(*url).await?),
         StoreUrl::File { path, watch } => Ok(FileStore::open(&path, watch).await?),
+        #[cfg(feature = "redis")]
+        StoreUrl::Redis(url) => Ok(RedisStore::open(*url).await?),
         #[cfg(feature = "etcd")]
         StoreUrl::Etcd(address) => Ok(EtcdStore::open(address).await?),
     }
@@ -66,6 +70,8 @@ pub async fn open_or_create(url: &str) -> Result<Arc<dyn Store>, OpenError> {
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => Ok(PostgresStore::open_or_create(*url).await?),
         StoreUrl::File { path, watch } => Ok(FileStore::open_or_create(&path, watch).await?),
+        #[cfg(feature = "redis")]
+        StoreUrl::Redis(url) => Ok(RedisStore::open_or_create(*url).await?),
         #[cfg(feature = "etcd")]
         StoreUrl::Etcd(address) => Ok(EtcdStore::open_or_create(address).await?),
     }

@@ -8,6 +8,8 @@ use crate::backends::etcd::Address as EtcdAddress;
 use crate::backends::file::WatchMode;
 #[cfg(feature = "postgres")]
 use crate::backends::postgres::PostgresUrl;
+#[cfg(feature = "redis")]
+use crate::backends::redis::RedisUrl;
 use crate::error::OpenError;
 
 /// Where a store is.
@@ -28,6 +30,9 @@ pub(crate) enum StoreUrl {
         /// How changes are noticed.
         watch: WatchMode,
     },
+    /// A Redis server, or the master that Sentinels know.
+    #[cfg(feature = "redis")]
+    Redis(Box<RedisUrl>),
 }
 
 impl FromStr for StoreUrl {
@@ -47,6 +52,11 @@ impl FromStr for StoreUrl {
                 .map(|url| Self::Postgres(Box::new(url)))
                 .map_err(|why| OpenError::BadUrl { url: format!("{scheme}://…"), why }),
             "file" => parse_file(rest).map_err(|why| bad(&why)),
+            #[cfg(feature = "redis")]
+            _ if RedisUrl::has_scheme(scheme) => {
+                let shown = |why| OpenError::BadUrl { url: without_password(url.split('?').next().unwrap_or(url)), why };
+                RedisUrl::parse(scheme, rest).map(|url| Self::Redis(Box::new(url))).map_err(shown)
+            }
             _ => Err(OpenError::UnknownScheme { url: without_password(url), scheme: scheme.to_owned() }),
         }
     }
@@ -132,9 +142,6 @@ mod tests {
     #[test]
     fn other_engines_are_named_and_passwords_are_not_shown() {
         let error = "ftp://me:secret@db/x".parse::<StoreUrl>().expect_err("unknown").to_string();
-        assert_eq!(
-            error,
-            "store URL `ftp://…@db/x`: this version has no `ftp` store; docs/stores.md lists those that there are"
-        );
+        assert_eq!(error, "store URL `ftp://…@db/x`: this version has no `ftp` store; docs/stores.md lists those that there are");
     }
 }

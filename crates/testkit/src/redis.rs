@@ -15,7 +15,7 @@ use crate::process::{Process, eventually, installed};
 /// How long a server may take to answer after its start.
 const START: Duration = Duration::from_secs(20);
 /// Until Sentinels take a silent master for dead.
-const DOWN_AFTER_MS: u64 = 500;
+const DOWN_AFTER_MS: u64 = 1_000;
 /// Until a failover that came to nothing is tried again.
 const FAILOVER_MS_MAX: u64 = 5_000;
 /// Ports are tried again where another process was faster.
