@@ -7,6 +7,7 @@ pub mod etcd;
 pub mod haproxy;
 pub mod nginx;
 pub mod pebble;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod redis;
