@@ -26,4 +26,5 @@ bench:
 	@benches/run
 
 build:
+	@scripts/setup build
 	cargo build --release -p certfleet

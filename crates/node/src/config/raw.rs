@@ -33,7 +33,7 @@ pub(crate) enum Store {
     Table(Box<StoreTable>),
 }
 
-/// `store = { url = … }`. What stands beside `url` is read, so that a literal password is refused, and of no use to this version's engine.
+/// `store = { url = … }`. What stands beside `url` says how to get in; of no use to `file`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StoreTable {
@@ -43,10 +43,23 @@ pub(crate) struct StoreTable {
     key: Option<At<PathBuf>>,
     user: Option<At<String>>,
     password: Option<At<SecretSource>>,
-    prefix: Option<At<String>>,
+    pub(crate) prefix: Option<At<String>>,
 }
 
 impl StoreTable {
+    /// What stands beside `url`, but for `prefix`, as options of a URL. Of a password only where it is.
+    pub(crate) fn options(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let path = |key: &'static str, value: &Option<At<PathBuf>>| Some((key, value.as_ref()?.value.display().to_string()));
+        let user = self.user.as_ref().map(|at| ("user", at.value.clone()));
+        let password = self.password.as_ref().map(|at| match &at.value {
+            SecretSource::File(file) => ("password_file", file.display().to_string()),
+            SecretSource::Env(name) => ("password_env", name.clone()),
+            SecretSource::Credential(name) => ("password_credential", name.clone()),
+        });
+        let all = [path("ca", &self.ca), path("cert", &self.cert), path("key", &self.key), user, password];
+        all.into_iter().flatten()
+    }
+
     /// Keys beside `url`, with their places.
     pub(crate) fn extras(&self) -> impl Iterator<Item = (&'static str, super::source::Place)> {
         let path = |key: &'static str, value: &Option<At<PathBuf>>| value.as_ref().map(|at| (key, at.place));

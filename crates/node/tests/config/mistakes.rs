@@ -86,6 +86,10 @@ fn wrong_values_are_marked() {
         ("a path for a store", changed("file:///srv/certfleet", "/srv/certfleet")),
         ("a misspelt store", changed("file:///srv/certfleet", "fiel:///srv/certfleet")),
         ("file store with other fields", changed("\"file:///srv/certfleet\"", "{ url = \"file:///srv/x\", prefix = \"a\" }")),
+        ("a store with an unknown option", changed("file:///srv/certfleet", "etcd://a:2379?watch=poll")),
+        ("a password in the clear", changed("file:///srv/certfleet", "etcd://me:hunter2@a:2379")),
+        ("a prefix twice", changed("\"file:///srv/certfleet\"", "{ url = \"etcd://a/b\", prefix = \"c\" }")),
+        ("a relative root", changed("\"file:///srv/certfleet\"", "{ url = \"etcd://a\", ca = \"ca.pem\" }")),
         ("a target without kind", changed("kind = \"files\"\n", "")),
         ("a target without place", changed("dir = \"/etc/certs/{name}\"", "mode = \"0640\"")),
         ("a command as a string", changed("dir = ", "reload = \"systemctl reload nginx\"\ndir = ")),
@@ -120,8 +124,8 @@ fn what_cannot_be_alone_or_twice() {
 fn later_versions_are_refused_by_name() {
     let url = "\"file:///srv/certfleet\"";
     let shown = refusals(&[
-        ("another store", changed(url, "\"postgres://fleet:hunter2@db/certs\"")),
-        ("another store as a table", changed(url, "{ url = \"etcd://a:2379\", password = { env = \"ETCD_PASSWORD\" } }")),
+        ("another store", changed(url, "\"https://fleet:hunter2@central:7443\"")),
+        ("another store as a table", changed(url, "{ url = \"s3://bucket/prefix\", password = { env = \"S3_PASSWORD\" } }")),
         ("another challenge", changed("deploy = [", "challenge = \"dns-01\"\ndeploy = [")),
         ("a wildcard", changed("\"www.example.com\"", "\"*.example.com\"")),
         ("a name with {node}", changed("\"www.example.com\"", "\"{node}.example.com\"")),

@@ -57,6 +57,18 @@ fn what_is_left_out_has_a_default() {
 }
 
 #[test]
+fn what_stands_beside_the_url_of_a_store_becomes_a_part_of_it() {
+    let store = |table: &str| settings(&good(&OVERLAID.replacen("\"file:///srv/certfleet\"", table, 1)), "lb1").store.clone();
+    let all = r#"{ url = "etcd://a,b:1/?tls=on", prefix = "/xy", ca = "/c&a.pem", user = "m@e", password = { file = "/p w" } }"#;
+    assert_eq!(store(all), "etcd://a,b:1/xy?tls=on&ca=/c%26a.pem&user=m%40e&password_file=/p%20w");
+    let files = r#"{ url = "etcd://a/p", cert = "/c", key = "/k", user = "me", password = { credential = "etcd" } }"#;
+    assert_eq!(store(files), "etcd://a/p?cert=/c&key=/k&user=me&password_credential=etcd");
+    let variable = r#"{ url = "etcd://me@127.0.0.1", password = { env = "P" } }"#;
+    assert_eq!(store(variable), "etcd://me@127.0.0.1?password_env=P");
+    assert_eq!(store("\"etcd://a\""), "etcd://a");
+}
+
+#[test]
 fn an_exact_name_beats_a_pattern_key_by_key() {
     let configuration = good(OVERLAID);
     let (lb1, web1, web9) = (settings(&configuration, "lb1"), settings(&configuration, "web-1"), settings(&configuration, "web-9"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use certfleet_store::{Change, Envelope, ErrorKind, Expect, Put, Revision, Store, StoreError, put_settled};
+use certfleet_store::{Change, Envelope, ErrorKind, Expect, Key, Put, Revision, Store, StoreError, put_settled};
 use certfleet_testkit::eventually;
 use rustix::process::Signal;
 use serde_json::json;
@@ -43,7 +43,7 @@ async fn count(
             Ok(Put::Conflict) => panic!("writer {writer} is alone and was told of a conflict after {}", story.acknowledged),
             Ok(Put::Unknown(_)) => {
                 story.unknown += 1;
-                story = settle(&store, writer, story, &new, &expect).await;
+                story = settle_at(&store, &at, story, &new, &expect).await;
             }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
@@ -59,19 +59,18 @@ async fn count(
 }
 
 /// By the nonce, as long as it takes. What is not there may still come, so the same is written again until it is.
-async fn settle(store: &Arc<dyn Store>, writer: usize, story: Story, new: &Envelope, expect: &Expect) -> Story {
-    let at = key(&format!("certs/{writer}"));
+async fn settle_at(store: &Arc<dyn Store>, at: &Key, story: Story, new: &Envelope, expect: &Expect) -> Story {
     let done = eventually("the write can be settled", LIMIT, || async {
-        let there = store.get(&at).await.ok()?.map(|stored| stored.revision);
+        let there = store.get(at).await.ok()?.map(|stored| stored.revision);
         if there.as_ref().is_some_and(|there| there.nonce == new.nonce) {
             return there;
         }
-        assert_eq!(there, story.revision, "writer {writer} is alone");
-        match store.put(&at, new, expect).await {
+        assert_eq!(there, story.revision, "the writer of `{at}` is alone");
+        match store.put(at, new, expect).await {
             Ok(Put::Done(revision)) => Some(revision),
             // The first one came after the read.
             Ok(Put::Conflict | Put::Unknown(_)) | Err(StoreError::Away { .. }) => None,
-            Err(other) => panic!("writer {writer}: {other}"),
+            Err(other) => panic!("`{at}`: {other}"),
         }
     });
     let revision = Some(done.await);
@@ -181,4 +180,32 @@ async fn handles(url: &str, count: usize) -> Vec<Arc<dyn Store>> {
         stores.push(made(url).await);
     }
     stores
+}
+
+/// Without a majority nothing is acknowledged and nothing is read; all goes on by itself when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_majority_nothing_is_believed() {
+    let Some(mut lab) = Lab::three().await else { return };
+    let store = made(&lab.url("/outage")).await;
+    let at = key("certs/a");
+    let revision = must_put(&store, &at, &value(1), &Expect::Absent).await;
+    lab.etcd.kill(0);
+    lab.etcd.kill(1);
+    let expect = Expect::Revision(revision.clone());
+    let new = value(2).following(&expect);
+    match store.put(&at, &new, &expect).await {
+        Ok(Put::Unknown(_)) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Retry, "{error}"),
+        other => panic!("nobody could take it: {other:?}"),
+    }
+    let error = store.get(&at).await.expect_err("nobody can say what is there");
+    assert!(error.kind() == ErrorKind::Retry && error.to_string().contains(&lab.etcd.address(2).to_string()), "{error}");
+    for n in [0, 1] {
+        lab.etcd.spawn(n).expect("started");
+    }
+    let story = Story { acknowledged: 1, revision: Some(revision), ..Story::default() };
+    let there = eventually("it can be read again", LIMIT, || async { store.get(&at).await.ok().flatten() }).await;
+    assert!(there.revision.nonce == new.nonce || Some(there.revision) == story.revision);
+    let story = settle_at(&store, &at, story, &new, &expect).await;
+    assert_eq!((story.acknowledged, body(&store, &at).await), (2, Some(json!(2))));
 }
