@@ -114,6 +114,7 @@ async fn passwords_are_checked_and_never_shown() {
         (format!("redis://:hunter3@{at}"), "password"),
         (format!("redis://x:hunter3@{at}"), "password"),
         (format!("redis://x@{at}?password_file=/nowhere"), "/nowhere"),
+        (format!("redis://x@{at}?password_env=CERTFLEET_NOT_SET"), "`CERTFLEET_NOT_SET`"),
     ] {
         let error = certfleet_store::open(&url).await.expect_err("not let in");
         let text = error.to_string();

@@ -23,6 +23,8 @@ const SENTINEL_MS_MAX: u64 = 1_000;
 const ANSWER_MS_MAX: u64 = 5_000;
 /// How long a connection may be without a sign of life.
 const SILENCE_SECONDS_MAX: u64 = 15;
+/// Where systemd puts a service's credentials (systemd.exec(5)).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// Largest password or PEM file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -115,13 +117,26 @@ async fn credentials(login: &Login) -> Result<RedisConnectionInfo, StoreError> {
     if let Some(user) = &login.user {
         info = info.set_username(user);
     }
-    let password = match &login.password {
-        None => return Ok(info),
-        Some(Password::Given(secret)) => secret.clone(),
-        Some(Password::File(path)) => Secret::new(read(path).await?),
-    };
+    let Some(password) = &login.password else { return Ok(info) };
+    let password = secret(password).await?;
     let unfit = || StoreError::NeedsOperator { what: "the password for Redis is not UTF-8".into(), remedy: "set another password".into() };
     Ok(info.set_password(password.expose_text().ok_or_else(unfit)?.trim_end_matches(['\r', '\n'])))
+}
+
+async fn secret(password: &Password) -> Result<Secret, StoreError> {
+    let variable = |name: &str| {
+        let missing = || StoreError::NeedsOperator {
+            what: format!("the environment has no `{name}`, where the password for Redis is to be"),
+            remedy: "set it for certfleet's service, or name another place in the store's URL".into(),
+        };
+        std::env::var(name).map_err(|_| missing())
+    };
+    match password {
+        Password::Given(secret) => Ok(secret.clone()),
+        Password::File(path) => Ok(Secret::new(read(path).await?)),
+        Password::Env(name) => Ok(variable(name)?.into()),
+        Password::Credential(name) => Ok(Secret::new(read(&Path::new(&variable(CREDENTIALS)?).join(name)).await?)),
+    }
 }
 
 async fn certificates(files: &TlsFiles) -> Result<TlsCertificates, StoreError> {

@@ -26,6 +26,11 @@ fn urls_are_read() {
     let login = Login { user: Some("me".into()), password: Some(Password::Given("p@ss".to_owned().into())) };
     assert_eq!(url.login, login);
     assert_eq!(parsed("redis://:pw@db").expect("parsed").login.user, None);
+    for (option, password) in
+        [("env=REDIS_PW", Password::Env("REDIS_PW".into())), ("credential=redis", Password::Credential("redis".into()))]
+    {
+        assert_eq!(parsed(&format!("redis://me@db?password_{option}")).expect(option).login.password, Some(password));
+    }
     let file = parsed("redis://me@db?password_file=/run/pw").expect("parsed").login.password;
     assert_eq!(file, Some(Password::File("/run/pw".into())));
 }
@@ -53,6 +58,8 @@ fn bad_urls_are_named_without_their_secrets() {
         ("rediss://db?cert=/x", "go together"),
         ("redis://db?sentinel_user=x", "with Sentinel alone"),
         ("redis://me@db", "no password"),
+        ("redis://db?password_credential=../x", "without `/`"),
+        ("redis://db?password_env=A&password_file=/x", "two passwords"),
         ("redis://db?user=me", "no password"),
         ("redis://me@db?user=you&password_file=/x", "two users"),
         ("redis://me:hunter2@db?password_file=/x", "two passwords"),

@@ -19,7 +19,7 @@ const PREFIX: &str = "certfleet:";
 const PREFIX_BYTES_MAX: usize = 256;
 /// Most replicas that `wait` may name.
 const WAIT_MAX: u32 = 16;
-const OPTIONS: &str = "`ca`, `cert`, `key`, `user`, `password_file`, `prefix`, `wait`, and with Sentinel `sentinel_user` and `sentinel_password_file` are known";
+const OPTIONS: &str = "`ca`, `cert`, `key`, `user`, `password_file`, `password_env`, `password_credential`, `prefix`, `wait`, and with Sentinel `sentinel_user` and `sentinel_password_file` are known";
 
 /// Which Redis, and how to get in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,10 @@ pub(super) enum Password {
     Given(Secret),
     /// Read at each connection, so that it can be changed.
     File(PathBuf),
+    /// A variable of the environment.
+    Env(String),
+    /// A credential that systemd gives the service, by its name.
+    Credential(String),
 }
 
 /// The parts of a URL before they are looked at.
@@ -123,8 +127,13 @@ impl RedisUrl {
             ("ca" | "cert" | "key", None, _) => return Err(format!("`{name}` is of use with TLS alone; write rediss://")),
             ("user", ..) if self.login.user.is_some() => return Err("it has two users".into()),
             ("user", ..) => self.login.user = Some(value),
-            ("password_file", ..) if self.login.password.is_some() => return Err("it has two passwords".into()),
+            ("password_file" | "password_env" | "password_credential", ..) if self.login.password.is_some() => {
+                return Err("it has two passwords".into());
+            }
             ("password_file", ..) => self.login.password = Some(Password::File(value.into())),
+            ("password_env", ..) => self.login.password = Some(Password::Env(value)),
+            ("password_credential", ..) if value.contains('/') => return Err("`password_credential` is a name without `/`".into()),
+            ("password_credential", ..) => self.login.password = Some(Password::Credential(value)),
             ("prefix", ..) => self.prefix = value,
             ("wait", ..) => {
                 let wait = value.parse().ok().filter(|wait| *wait <= WAIT_MAX);
