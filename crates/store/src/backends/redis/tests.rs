@@ -55,6 +55,8 @@ fn bad_urls_are_named_without_their_secrets() {
         ("redis://a,b", "several servers"),
         ("redis+sentinel://a", "the name that the Sentinels give"),
         ("redis://db?ca=/x", "rediss://"),
+        ("rediss://db?ca=x", "absolute"),
+        ("redis://me@db?password_file=x", "absolute"),
         ("rediss://db?cert=/x", "go together"),
         ("redis://db?sentinel_user=x", "with Sentinel alone"),
         ("redis://me@db", "no password"),

@@ -121,16 +121,16 @@ impl RedisUrl {
             return Err(format!("`{name}` has no value"));
         }
         match (name, &mut self.tls, &mut self.endpoint) {
-            ("ca", Some(tls), _) => tls.ca = Some(value.into()),
-            ("cert", Some(tls), _) => tls.cert = Some(value.into()),
-            ("key", Some(tls), _) => tls.key = Some(value.into()),
+            ("ca", Some(tls), _) => tls.ca = Some(absolute(name, value)?),
+            ("cert", Some(tls), _) => tls.cert = Some(absolute(name, value)?),
+            ("key", Some(tls), _) => tls.key = Some(absolute(name, value)?),
             ("ca" | "cert" | "key", None, _) => return Err(format!("`{name}` is of use with TLS alone; write rediss://")),
             ("user", ..) if self.login.user.is_some() => return Err("it has two users".into()),
             ("user", ..) => self.login.user = Some(value),
             ("password_file" | "password_env" | "password_credential", ..) if self.login.password.is_some() => {
                 return Err("it has two passwords".into());
             }
-            ("password_file", ..) => self.login.password = Some(Password::File(value.into())),
+            ("password_file", ..) => self.login.password = Some(Password::File(absolute(name, value)?)),
             ("password_env", ..) => self.login.password = Some(Password::Env(value)),
             ("password_credential", ..) if value.contains('/') => return Err("`password_credential` is a name without `/`".into()),
             ("password_credential", ..) => self.login.password = Some(Password::Credential(value)),
@@ -140,7 +140,9 @@ impl RedisUrl {
                 self.wait = wait.ok_or(format!("`wait` is how many replicas must have a write, {WAIT_MAX} at most"))?;
             }
             ("sentinel_user", _, Endpoint::Sentinel { login, .. }) => login.user = Some(value),
-            ("sentinel_password_file", _, Endpoint::Sentinel { login, .. }) => login.password = Some(Password::File(value.into())),
+            ("sentinel_password_file", _, Endpoint::Sentinel { login, .. }) => {
+                login.password = Some(Password::File(absolute(name, value)?))
+            }
             ("sentinel_user" | "sentinel_password_file", ..) => {
                 return Err(format!("`{name}` is of use with Sentinel alone; write redis+sentinel://"));
             }
@@ -209,6 +211,10 @@ fn endpoint<'a>(scheme: &str, parts: &Parts<'a>) -> Result<(Endpoint, Option<&'a
     };
     let sentinels = parts.hosts.split(',').map(|host| address(host, SENTINEL_PORT)).collect::<Result<_, _>>()?;
     Ok((Endpoint::Sentinel { sentinels, service: percent_decoded(service)?, login: Login::default() }, db))
+}
+
+fn absolute(name: &str, value: String) -> Result<PathBuf, String> {
+    if value.starts_with('/') { Ok(value.into()) } else { Err(format!("`{name}` is the absolute path of a file")) }
 }
 
 fn login(text: &str) -> Result<Login, String> {
