@@ -74,7 +74,9 @@ fn with_options(store: &Store, scheme: &str, place: Place) -> Result<String, Fau
 fn merged(table: &StoreTable) -> Result<String, Fault> {
     let (path, query) = table.url.value.split_once('?').map_or((table.url.value.as_str(), None), |(path, query)| (path, Some(query)));
     let mut url = path.to_owned();
-    if let Some(prefix) = &table.prefix {
+    // The path of a Redis URL is the database's number.
+    let (option, path_prefix) = if path.starts_with("redis") { (table.prefix.as_ref(), None) } else { (None, table.prefix.as_ref()) };
+    if let Some(prefix) = path_prefix {
         let after_host = path.split_once("://").map_or("", |(_, rest)| rest.split_once('/').map_or("", |(_, below)| below));
         if !after_host.is_empty() {
             return Err(Fault::at(prefix.place, "`prefix`: the URL has a path already").help("give it once"));
@@ -82,7 +84,8 @@ fn merged(table: &StoreTable) -> Result<String, Fault> {
         url = format!("{}/{}", path.trim_end_matches('/'), encoded(prefix.value.trim_start_matches('/')));
     }
     let mut separator = '?';
-    let options = query.map(str::to_owned).into_iter().chain(table.options().map(|(name, value)| format!("{name}={}", encoded(&value))));
+    let beside = table.options().chain(option.map(|prefix| ("prefix", prefix.value.clone())));
+    let options = query.map(str::to_owned).into_iter().chain(beside.map(|(name, value)| format!("{name}={}", encoded(&value))));
     for option in options.filter(|option| !option.is_empty()) {
         url.push(separator);
         url.push_str(&option);

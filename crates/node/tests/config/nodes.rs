@@ -66,6 +66,8 @@ fn what_stands_beside_the_url_of_a_store_becomes_a_part_of_it() {
     let variable = r#"{ url = "etcd://me@127.0.0.1", password = { env = "P" } }"#;
     assert_eq!(store(variable), "etcd://me@127.0.0.1?password_env=P");
     assert_eq!(store("\"etcd://a\""), "etcd://a");
+    let redis = r#"{ url = "rediss://me@a:1/2?wait=1", prefix = "x:", ca = "/c", password = { file = "/p" } }"#;
+    assert_eq!(store(redis), "rediss://me@a:1/2?wait=1&ca=/c&password_file=/p&prefix=x%3A");
 }
 
 #[test]
