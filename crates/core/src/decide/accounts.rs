@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::action::{Action, Subject};
+use super::admit;
 use super::holder::{GRACE, my_rank};
 use super::plan::Plan;
 use crate::key::RecordKey;
@@ -27,7 +28,8 @@ pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
     let issuers = issuers_in_use(view);
     let Some(key) = view.account_key.as_ref().filter(|_| !view.is_account_lost(now)) else {
         let create = || Action::CreateAccountKey(view.account_readers(), view.removals(), view.base(&RecordKey::AccountKey.key()));
-        if !issuers.is_empty() {
+        // Whoever makes the key may die next: by then all who should have it must be able to open it.
+        if !issuers.is_empty() && !admit::is_under_way(view, now) {
             plan.act(view, now, create());
         }
         return;

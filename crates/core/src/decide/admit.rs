@@ -32,6 +32,12 @@ pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
     }
 }
 
+/// Whether somebody is about to become a member: what is sealed for all had better wait for it.
+pub(super) fn is_under_way(view: &View, now: Now) -> bool {
+    let is_new = |node: &NodeName, asking: &Observed<NodeRecord>| standing(view, node).as_ref() != Some(&asking.value.identity);
+    view.joining.iter().any(|(node, asking)| is_new(node, asking) && next(view, now, node, asking).is_ok())
+}
+
 fn next(view: &View, now: Now, node: &NodeName, asking: &Observed<NodeRecord>) -> Result<Action, String> {
     let machine = &asking.value;
     let member = view.nodes.get(node);
