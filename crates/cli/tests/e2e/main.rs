@@ -20,6 +20,7 @@ mod seen;
 mod servers;
 mod signals;
 mod store;
+mod stores;
 mod takeover;
 
 use std::time::Duration;
