@@ -65,12 +65,14 @@ impl Running {
     }
 }
 
+/// The admin listener is the last: where it answers, all others have been tried.
 fn wanted(settings: &Settings) -> Vec<(String, Purpose)> {
-    let mut wanted = vec![(settings.admin.listen.clone(), Purpose::Admin(settings.admin.group.clone()))];
+    let mut wanted = Vec::new();
     if settings.roles.contains(&Role::Answer) {
         wanted.extend(settings.answer.http.iter().map(|address| (address.clone(), Purpose::Challenges)));
     }
     wanted.extend(settings.metrics.iter().map(|address| (address.to_string(), Purpose::Metrics)));
+    wanted.push((settings.admin.listen.clone(), Purpose::Admin(settings.admin.group.clone())));
     wanted
 }
 
