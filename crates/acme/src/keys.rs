@@ -7,11 +7,13 @@ mod account;
 mod certificate;
 mod csr;
 mod pem;
+mod source;
 
 pub use account::AccountKey;
 pub(crate) use account::jwk;
-pub use certificate::{KeyAndCsr, make_key_and_csr, spki_of_key};
+pub use certificate::{KeyAndCsr, make_key_and_csr, spki_of_key, with_csr};
 pub use csr::{CSR_BYTES_MAX, CsrError, CsrFacts, csr_with_key, inspect_csr};
+pub use source::{KeySource, SystemKeys};
 
 /// Why there is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -23,5 +23,6 @@ pub use authority::{AccountRef, CertificateAuthority};
 pub use chain::{CHAIN_CERTIFICATES_MAX, ChainError, ROOTS_BYTES_MAX, Roots, RootsError, verify_chain};
 pub use client::Client;
 pub use keys::{
-    AccountKey, CSR_BYTES_MAX, CsrError, CsrFacts, KeyAndCsr, KeyError, csr_with_key, inspect_csr, make_key_and_csr, spki_of_key,
+    AccountKey, CSR_BYTES_MAX, CsrError, CsrFacts, KeyAndCsr, KeyError, KeySource, SystemKeys, csr_with_key, inspect_csr, make_key_and_csr,
+    spki_of_key, with_csr,
 };

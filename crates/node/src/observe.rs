@@ -70,6 +70,7 @@ async fn session(store: &dyn Store, me: &NodeName, seen: &mpsc::Sender<Seen>, lo
     tokio::pin!(relist);
     loop {
         tokio::select! {
+            biased;
             () = &mut relist => return Ok(()),
             () = look_again.notified() => return Ok(()),
             keys = next(&mut watch, me) => match keys {

@@ -5,11 +5,12 @@ mod brought_back;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use certfleet_core::names::{CertName, NodeName};
 use certfleet_core::time::Timestamp;
-use certfleet_node::daemon::{Control, run};
+use certfleet_node::daemon::{Control, ThisMachine, run};
 use certfleet_node::membership::{FleetKeyPlace, Invitation, init, invite, join};
 use certfleet_node::operator::{Machine, renew};
 use certfleet_node::status::Status;
@@ -103,7 +104,7 @@ async fn members(config: &Path) -> Vec<Machine> {
 fn start(machine: Machine) -> Node {
     let (control, orders) = mpsc::channel(1);
     let (settings, identity) = (machine.settings.clone(), machine.member().expect("has joined").clone());
-    let task = tokio::spawn(async move { run(settings, identity, orders, || {}).await.expect("the daemon runs") });
+    let task = tokio::spawn(async move { run(settings, identity, orders, || {}, Arc::new(ThisMachine)).await.expect("the daemon runs") });
     Node { machine, control, task }
 }
 

@@ -21,17 +21,31 @@ pub struct KeyAndCsr {
 
 /// Draws a key and makes the CSR for `names`. An RSA key may take seconds of computing: not on a thread that others wait for.
 pub fn make_key_and_csr(kind: KeyType, names: &[Identifier]) -> Result<KeyAndCsr, KeyError> {
-    let failed = |e: rcgen::Error| KeyError::Failed(e.to_string());
-    let key = Zeroizing::new(generate(kind).map_err(failed)?);
-    let csr_der = csr::sign(&key, names).map_err(failed)?;
-    Ok(KeyAndCsr { key_pem: pem::encode(key.serialized_der()), csr_der, spki: SpkiHash::of(&key.subject_public_key_info()) })
+    with_csr(draw(kind)?, names)
+}
+
+/// Makes the CSR for `names` with a key that was drawn, PKCS#8 PEM.
+pub fn with_csr(key_pem: Secret, names: &[Identifier]) -> Result<KeyAndCsr, KeyError> {
+    let key = readable(&key_pem)?;
+    let csr_der = csr::sign(&key, names).map_err(|e| KeyError::Failed(e.to_string()))?;
+    let spki = SpkiHash::of(&key.subject_public_key_info());
+    Ok(KeyAndCsr { key_pem, csr_der, spki })
+}
+
+/// A new key as PKCS#8 PEM.
+pub(super) fn draw(kind: KeyType) -> Result<Secret, KeyError> {
+    let key = Zeroizing::new(generate(kind).map_err(|e| KeyError::Failed(e.to_string()))?);
+    Ok(pem::encode(key.serialized_der()))
 }
 
 /// The hash of the public half of a PKCS#8 PEM.
 pub fn spki_of_key(key_pem: &Secret) -> Result<SpkiHash, KeyError> {
+    Ok(SpkiHash::of(&readable(key_pem)?.subject_public_key_info()))
+}
+
+fn readable(key_pem: &Secret) -> Result<Zeroizing<KeyPair>, KeyError> {
     let text = key_pem.expose_text().ok_or_else(|| KeyError::Failed("the private key is not PEM".into()))?;
-    let key = csr::read(text).map_err(KeyError::Failed)?;
-    Ok(SpkiHash::of(&key.subject_public_key_info()))
+    csr::read(text).map_err(KeyError::Failed)
 }
 
 fn generate(kind: KeyType) -> Result<KeyPair, rcgen::Error> {

@@ -4,10 +4,11 @@
 //! refused with the old one kept.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use certfleet_node::config::{self, ConfigError, Settings};
-use certfleet_node::daemon::{self, Control};
+use certfleet_node::daemon::{self, Control, ThisMachine};
 use certfleet_node::identity::Identity;
 use certfleet_node::logging;
 use certfleet_node::names::NodeName;
@@ -55,7 +56,7 @@ async fn serve(machine: Machine, identity: Identity) -> Result<(), Failure> {
         .map_err(|error| Failure::refused(format!("signals cannot be received: {error}"), "see what limits this process"))?;
     tokio::spawn(signals.obey());
     let ready = || notify(&[NotifyState::Ready]);
-    daemon::run(machine.settings, identity, control, ready)
+    daemon::run(machine.settings, identity, control, ready, Arc::new(ThisMachine))
         .await
         .map_err(|error| Failure::refused(error.to_string(), "nothing was changed; mend that and start it again"))
 }

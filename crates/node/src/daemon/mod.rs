@@ -7,8 +7,10 @@ mod listeners;
 mod parts;
 mod run;
 mod state;
+mod surroundings;
 mod take;
 mod work;
 
 pub use parts::DaemonError;
 pub use run::{Control, run};
+pub use surroundings::{Surroundings, ThisMachine};

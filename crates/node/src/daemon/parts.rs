@@ -5,12 +5,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use certfleet_acme::{CertificateAuthority, Client, Roots};
-use certfleet_core::names::{IssuerName, TargetName};
+use certfleet_acme::Roots;
+use certfleet_core::names::IssuerName;
 use certfleet_core::trust::Roster;
-use certfleet_deploy::Target;
 use certfleet_store::Store;
 
+use super::surroundings::Surroundings;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::executor::Executor;
@@ -47,15 +47,16 @@ pub(super) fn lock_state(settings: &Settings) -> Result<std::fs::File, DaemonErr
 }
 
 /// What carries out this node's actions.
-pub(super) fn executor(settings: &Settings, kit: &Kit) -> Result<Executor, DaemonError> {
+pub(super) fn executor(settings: &Settings, kit: &Kit, surroundings: &dyn Surroundings) -> Result<Executor, DaemonError> {
     Ok(Executor {
         pen: kit.pen.clone(),
         roster: kit.roster.clone(),
         keeper: kit.keeper.clone(),
         store: kit.store.clone(),
-        authorities: authorities(settings)?,
-        targets: targets(settings)?,
+        authorities: surroundings.authorities(settings)?,
+        targets: surroundings.targets(settings)?,
         roots: roots(settings)?,
+        keys: surroundings.keys(),
         clock: kit.clock.clone(),
         metrics: kit.metrics.clone(),
     })
@@ -99,26 +100,4 @@ const PUBLIC_HOSTS: [&str; 4] = ["acme-v02.api.letsencrypt.org", "acme.zerossl.c
 fn is_publicly_trusted(directory: &str) -> bool {
     let uri: Option<http::Uri> = directory.parse().ok();
     uri.as_ref().and_then(http::Uri::host).is_some_and(|host| PUBLIC_HOSTS.contains(&host))
-}
-
-fn authorities(settings: &Settings) -> Result<BTreeMap<IssuerName, Arc<dyn CertificateAuthority>>, DaemonError> {
-    let mut authorities: BTreeMap<IssuerName, Arc<dyn CertificateAuthority>> = BTreeMap::new();
-    for (name, issuer) in &settings.spec.issuers {
-        let root = settings.issuer_roots.get(name).map(|path| {
-            let failed = |e| DaemonError::Setup(format!("issuer.{name}: root {} cannot be read: {e}", path.display()));
-            std::fs::read_to_string(path).map_err(failed)
-        });
-        let root = root.transpose()?;
-        let client = Client::new(&issuer.directory, root.as_deref()).map_err(|e| DaemonError::Setup(format!("issuer.{name}: {e}")))?;
-        authorities.insert(name.clone(), Arc::new(client));
-    }
-    Ok(authorities)
-}
-
-fn targets(settings: &Settings) -> Result<BTreeMap<TargetName, Arc<dyn Target>>, DaemonError> {
-    let built = settings.targets.iter().map(|(name, config)| {
-        let target = config.build(name.clone(), &settings.node).map_err(|e| DaemonError::Setup(e.to_string()))?;
-        Ok((name.clone(), target))
-    });
-    built.collect()
 }

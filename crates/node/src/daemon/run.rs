@@ -1,15 +1,16 @@
 //! The loop: messages in, a decision, its actions started, sleep.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::parts::{DaemonError, lock_state};
+use super::surroundings::Surroundings;
 use super::work::{Daemon, QUEUE};
 use crate::config::Settings;
 use crate::identity::Identity;
-use crate::observe::observe;
 
 /// How long a daemon that was told to stop may take to hand back its attempts.
 const STOP_MS_MAX: u64 = 1_500;
@@ -23,18 +24,19 @@ pub enum Control {
     Stop,
 }
 
-/// Runs until told to stop. `ready` is called once, when the web servers can be started.
+/// Runs until told to stop. `ready` is called once, when the web servers can be started. To drop the future is to kill the daemon.
 pub async fn run(
     settings: Settings,
     identity: Identity,
     mut control: mpsc::Receiver<Control>,
     ready: impl FnOnce() + Send,
+    surroundings: Arc<dyn Surroundings>,
 ) -> Result<(), DaemonError> {
     let _lock = lock_state(&settings)?;
-    let mut daemon = Daemon::new(settings, identity)?;
-    daemon.listeners.follow(&daemon.settings, &daemon.shared).await;
+    let mut daemon = Daemon::new(settings, identity, surroundings)?;
+    daemon.listen().await;
     let (seen_tx, mut seen) = mpsc::channel(QUEUE);
-    let observer = tokio::spawn(observe(daemon.store.clone(), daemon.node(), seen_tx, daemon.look_again.clone()));
+    daemon.observe(seen_tx);
     let mut ready = Some(ready);
     let mut stop_at: Option<Instant> = None;
     loop {
@@ -49,6 +51,8 @@ pub async fn run(
         }
         let sleep_until = stop_at.map_or(sleep_until, |end| end.min(sleep_until));
         tokio::select! {
+            // In order, so that a run can be repeated; what waits is drained below.
+            biased;
             Some(order) = control.recv() => match order {
                 Control::Reload(settings) => daemon.reload(*settings).await,
                 Control::Stop => {
@@ -62,7 +66,6 @@ pub async fn run(
         }
         daemon.drain(&mut seen);
     }
-    observer.abort();
     tracing::info!(event = "stopped");
     Ok(())
 }

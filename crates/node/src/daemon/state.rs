@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
 use certfleet_core::decide::Plan;
 use certfleet_core::view::{StoreState, View};
 use certfleet_edge::{AdminSource, AnswerTable, Answers, Health};
@@ -41,9 +40,9 @@ pub struct Seen {
 
 impl Shared {
     /// Starts with what earlier lives of this node knew.
-    pub fn new(view: View, known: KnownAnswers, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(view: View, known: KnownAnswers, answers: AnswerTable, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
         let seen = Seen { view, plan: Plan::default(), store: "unknown", deaf: Vec::new(), known };
-        Self { seen: Mutex::new(seen), answers: Arc::new(ArcSwap::from_pointee(Answers::default())), metrics, clock }
+        Self { seen: Mutex::new(seen), answers, metrics, clock }
     }
 
     /// The shared part. A panic elsewhere leaves it usable: it is changed only whole.

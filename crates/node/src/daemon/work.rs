@@ -11,20 +11,21 @@ use certfleet_core::names::NodeName;
 use certfleet_core::view::{Me, StoreState, View};
 use certfleet_store::Store;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::listeners::Listeners;
 use super::parts::{DaemonError, Kit, executor};
 use super::state::Shared;
-use crate::clock::{Clock, SystemClock};
+use super::surroundings::Surroundings;
+use crate::clock::Clock;
 use crate::config::Settings;
 use crate::executor::{Executed, Executor, Found};
-use crate::identity::{Identity, random_incarnation};
+use crate::identity::Identity;
 use crate::keeper::Keeper;
-use crate::late_store::LateStore;
 use crate::memory::{self, KnownAnswers};
 use crate::metrics::Metrics;
-use crate::observe::Seen;
+use crate::observe::{Seen, observe};
 use crate::trust::Pen;
 
 /// How many messages may wait for the loop.
@@ -32,29 +33,31 @@ pub(super) const QUEUE: usize = 256;
 
 /// A daemon: its view, and what its loop does with each message.
 pub(super) struct Daemon {
-    pub settings: Settings,
-    pub shared: Arc<Shared>,
-    pub store: Arc<dyn Store>,
+    settings: Settings,
+    shared: Arc<Shared>,
+    store: Arc<dyn Store>,
     kit: Kit,
     executor: Arc<Executor>,
+    surroundings: Arc<dyn Surroundings>,
+    tasks: JoinSet<()>,
     clock: Arc<dyn Clock>,
     seed: u64,
-    pub look_again: Arc<Notify>,
+    look_again: Arc<Notify>,
     done: mpsc::Sender<Executed>,
     pub finished: mpsc::Receiver<Executed>,
-    pub listeners: Listeners,
+    listeners: Listeners,
     kept: memory::Memories,
     answers_stale: bool,
     told: BTreeSet<String>,
 }
 
 impl Daemon {
-    pub fn new(settings: Settings, identity: Identity) -> Result<Self, DaemonError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    pub fn new(settings: Settings, identity: Identity, surroundings: Arc<dyn Surroundings>) -> Result<Self, DaemonError> {
+        let clock = surroundings.clock();
         let metrics = Arc::new(Metrics::default());
         let me = Me {
             node: identity.node.clone(),
-            incarnation: random_incarnation()?,
+            incarnation: surroundings.incarnation()?,
             identity: identity.identity.clone(),
             fleet: identity.fleet.clone(),
             verifying_keys: identity.verifying_keys.clone(),
@@ -72,12 +75,12 @@ impl Daemon {
         }
         let mut known = KnownAnswers::load(&settings.state)?.unwrap_or_default();
         known.names.extend(view.managed_names());
-        let store: Arc<dyn Store> = Arc::new(LateStore::new(&settings.store, identity.fleet.clone()));
+        let store = surroundings.store(&settings, &identity);
         let roster = Arc::new(ArcSwap::from_pointee(view.roster.clone()));
-        let shared = Arc::new(Shared::new(view, known.clone(), metrics.clone(), clock.clone()));
+        let shared = Arc::new(Shared::new(view, known.clone(), surroundings.answers(), metrics.clone(), clock.clone()));
         shared.publish_answers(&known, &settings.answer);
         let kit = Kit { pen: Pen::new(&identity), roster, keeper, store: store.clone(), clock: clock.clone(), metrics };
-        let executor = Arc::new(executor(&settings, &kit)?);
+        let executor = Arc::new(executor(&settings, &kit, surroundings.as_ref())?);
         let (done, finished) = mpsc::channel(QUEUE);
         let look_again = Arc::new(Notify::new());
         Ok(Self {
@@ -86,6 +89,8 @@ impl Daemon {
             store,
             kit,
             executor,
+            surroundings,
+            tasks: JoinSet::new(),
             clock,
             seed,
             look_again,
@@ -100,6 +105,7 @@ impl Daemon {
 
     /// Decides and starts what the plan says; gives the moment to decide again.
     pub fn turn(&mut self) -> Instant {
+        while self.tasks.try_join_next().is_some() {}
         let now = self.clock.now();
         let mut seen = self.shared.lock();
         seen.view.local.lag = self.store.visibility_delay();
@@ -108,7 +114,11 @@ impl Daemon {
         seen.store = self.store.kind();
         for (subject, action) in plan.actions.iter().cloned() {
             let (executor, done) = (self.executor.clone(), self.done.clone());
-            tokio::spawn(async move { done.send(executor.execute(subject, action).await).await });
+            let task = async move {
+                // Nobody listens any more only where the daemon has ended.
+                let _ = done.send(executor.execute(subject, action).await).await;
+            };
+            self.surroundings.start(&mut self.tasks, Box::pin(task));
         }
         let wake_at = plan.wake_at;
         let news: Vec<String> = plan.troubles.iter().filter(|trouble| !self.told.contains(*trouble)).cloned().collect();
@@ -239,6 +249,19 @@ impl Daemon {
         away || (said && !writing && holds.next().is_none())
     }
 
+    /// Listens where the settings say.
+    pub async fn listen(&mut self) {
+        if self.surroundings.listens() {
+            self.listeners.follow(&self.settings, &self.shared).await;
+        }
+    }
+
+    /// Reads the store from now on and tells what is seen.
+    pub fn observe(&mut self, seen: mpsc::Sender<Seen>) {
+        let observing = observe(self.store.clone(), self.node(), seen, self.look_again.clone());
+        self.surroundings.start(&mut self.tasks, Box::pin(observing));
+    }
+
     pub async fn reload(&mut self, settings: Settings) {
         if let Some(fixed) = fixed_difference(&self.settings, &settings) {
             tracing::error!(
@@ -247,7 +270,7 @@ impl Daemon {
             );
             return;
         }
-        match executor(&settings, &self.kit) {
+        match executor(&settings, &self.kit, self.surroundings.as_ref()) {
             Err(error) => tracing::error!(event = "reload-refused", error = %error, "the old configuration is kept"),
             Ok(executor) => {
                 self.executor = Arc::new(executor);
@@ -260,7 +283,7 @@ impl Daemon {
                     seen.known.clone()
                 };
                 self.shared.publish_answers(&known, &self.settings.answer);
-                self.listeners.follow(&self.settings, &self.shared).await;
+                self.listen().await;
                 self.publish();
                 tracing::info!(event = "reloaded", config = %self.settings.spec.hash);
             }

@@ -6,6 +6,7 @@ use certfleet_core::envelope::Expect;
 use certfleet_core::key::RecordKey;
 use certfleet_core::names::IssuerName;
 use certfleet_core::records::{AccountKey as SealedKey, AccountKeyRecord, AccountRecord};
+use certfleet_core::spec::KeyType;
 use certfleet_core::view::Outcome;
 
 use super::{ActionError, Done, Executor};
@@ -37,13 +38,16 @@ impl Executor {
         Ok(AccountRef { key: self.account_key(&record.thumbprint)?, url: record.url })
     }
 
-    fn fresh_account_key(&self, readers: &Readers, after_removals: u64) -> Result<SealedKey, ActionError> {
-        let key = AccountKey::generate().map_err(|e| ActionError::Other(e.to_string()))?;
+    async fn fresh_account_key(&self, readers: &Readers, after_removals: u64) -> Result<SealedKey, ActionError> {
+        let failed = |error: certfleet_acme::KeyError| ActionError::Other(error.to_string());
+        let pem = self.keys.draw(KeyType::EcdsaP256).await.map_err(failed)?;
+        let pem = pem.expose_text().ok_or_else(|| ActionError::Other("the account key drawn is not PEM".into()))?;
+        let key = AccountKey::from_pem(pem).map_err(failed)?;
         seal_account_key(&self.pen, &key, readers, after_removals, self.clock.now().wall)
     }
 
     pub(super) async fn create_account_key(&self, readers: Readers, after_removals: u64, expect: Expect) -> Done {
-        let current = self.fresh_account_key(&readers, after_removals)?;
+        let current = self.fresh_account_key(&readers, after_removals).await?;
         let thumbprint = current.thumbprint.clone();
         let record = AccountKeyRecord { current, next: None, extra: Default::default() };
         crash::point("before-store", "account-key");
@@ -57,7 +61,7 @@ impl Executor {
 
     /// The next key is in the store before any CA hears of it.
     pub(super) async fn prepare_account_key(&self, readers: Readers, after_removals: u64, expect: Expect) -> Done {
-        let next = self.fresh_account_key(&readers, after_removals)?;
+        let next = self.fresh_account_key(&readers, after_removals).await?;
         let record = AccountKeyRecord { next: Some(next.clone()), ..self.account_key_record()? };
         crash::point("before-store", "next-account-key");
         let (found, done) = self.put(&RecordKey::AccountKey, &record, &expect).await?;

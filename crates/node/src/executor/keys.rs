@@ -1,6 +1,6 @@
 //! Actions that make certificates' keys, and what opens and wraps sealed ones.
 
-use certfleet_acme::{csr_with_key, make_key_and_csr};
+use certfleet_acme::{KeyAndCsr, csr_with_key, with_csr};
 use certfleet_core::decide::{RequestKey, WantedKey, WantedRequest, WantedWrap};
 use certfleet_core::envelope::{Envelope, Expect};
 use certfleet_core::key::RecordKey;
@@ -14,18 +14,6 @@ use serde::de::DeserializeOwned;
 use super::{ActionError, Done, Executor};
 use crate::crash;
 use crate::trust::ACCOUNT_PURPOSE;
-
-struct Fresh {
-    spki: SpkiHash,
-    pem: Secret,
-    csr: Vec<u8>,
-}
-
-async fn fresh(cert: &CertName, kind: KeyType, names: Vec<Identifier>) -> Result<Fresh, ActionError> {
-    let made = tokio::task::spawn_blocking(move || make_key_and_csr(kind, &names)).await;
-    let made = made.map_err(|e| ActionError::Other(e.to_string()))?.map_err(|e| ActionError::Other(format!("{cert}: {e}")))?;
-    Ok(Fresh { spki: made.spki, pem: made.key_pem, csr: made.csr_der })
-}
 
 impl Executor {
     /// The record that this node took for good last.
@@ -43,8 +31,8 @@ impl Executor {
 
     /// The key is stored before any CSR names it. Who is not among its readers forgets it here.
     pub(super) async fn make_key(&self, cert: CertName, number: Generation, wanted: WantedKey) -> Done {
-        let made = fresh(&cert, wanted.kind, wanted.names).await?;
-        let sealed = self.pen.seal(&made.pem, cert.as_str(), &made.spki, &wanted.readers);
+        let made = self.fresh(&cert, wanted.kind, &wanted.names).await?;
+        let sealed = self.pen.seal(&made.key_pem, cert.as_str(), &made.spki, &wanted.readers);
         let record = PrivateKeyRecord {
             cert: cert.clone(),
             spki: made.spki.clone(),
@@ -52,14 +40,20 @@ impl Executor {
             key: sealed.map_err(|e| ActionError::Other(e.to_string()))?,
             extra: Default::default(),
         };
-        drop(made.pem);
+        drop(made.key_pem);
         crash::point("before-store", "key");
         let (_, done) = self.put(&RecordKey::PrivateKey(made.spki.clone()), &record, &Expect::Absent).await?;
         crash::point("after-store", "key");
         if !done {
             return Err(ActionError::Other(format!("{cert}: a fresh key's hash is in the store already")));
         }
-        Ok((Vec::new(), Outcome::KeyMade(cert, number, MadeKey { key: made.spki, csr: made.csr })))
+        Ok((Vec::new(), Outcome::KeyMade(cert, number, MadeKey { key: made.spki, csr: made.csr_der })))
+    }
+
+    async fn fresh(&self, cert: &CertName, kind: KeyType, names: &[Identifier]) -> Result<KeyAndCsr, ActionError> {
+        let failed = |error: certfleet_acme::KeyError| ActionError::Other(format!("{cert}: {error}"));
+        let key = self.keys.draw(kind).await.map_err(failed)?;
+        with_csr(key, names).map_err(failed)
     }
 
     /// A request with a key that this node has, or with a new one that never leaves it.
@@ -96,8 +90,8 @@ impl Executor {
 
     /// It is on disk, sealed for this node, before the CSR is seen by anybody.
     async fn make_own_key(&self, cert: &CertName, kind: KeyType, names: Vec<Identifier>) -> Result<(SpkiHash, Vec<u8>), ActionError> {
-        let made = fresh(cert, kind, names).await?;
-        let sealed = self.pen.seal_for_myself(&made.pem, cert.as_str(), &made.spki).map_err(|e| ActionError::Other(e.to_string()))?;
+        let made = self.fresh(cert, kind, &names).await?;
+        let sealed = self.pen.seal_for_myself(&made.key_pem, cert.as_str(), &made.spki).map_err(|e| ActionError::Other(e.to_string()))?;
         let record = PrivateKeyRecord {
             cert: cert.clone(),
             spki: made.spki.clone(),
@@ -108,7 +102,7 @@ impl Executor {
         let key = RecordKey::PrivateKey(made.spki.clone());
         let envelope = self.pen.write(&key, &record, &Expect::Absent)?;
         self.keeper.keep(&key.key(), &envelope).map_err(|e| ActionError::Other(e.to_string()))?;
-        Ok((made.spki, made.csr))
+        Ok((made.spki, made.csr_der))
     }
 
     /// A key that this node is meant to read: from its cache, else from the store; with a later wrap if its own does not open. What does not

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use certfleet_acme::{CertificateAuthority, Roots};
+use certfleet_acme::{CertificateAuthority, KeySource, Roots};
 use certfleet_core::decide::{Action, Subject};
 use certfleet_core::key::Key;
 use certfleet_core::names::{IssuerName, SpkiHash, TargetName};
@@ -60,6 +60,8 @@ pub struct Executor {
     pub targets: BTreeMap<TargetName, Arc<dyn Target>>,
     /// The roots that each issuer's chains must lead to.
     pub roots: BTreeMap<IssuerName, Arc<Roots>>,
+    /// Draws keys.
+    pub keys: Arc<dyn KeySource>,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
