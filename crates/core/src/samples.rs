@@ -143,6 +143,7 @@ pub fn grant(pattern: &str, roles: Roles) -> Grant {
         uses: 1,
         expires_at: later(wall(), Duration::from_secs(24 * 3600)),
         replace: false,
+        servers: Vec::new(),
         join_key: signing_key("token").verifying_key(),
     }
 }

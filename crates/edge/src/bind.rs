@@ -26,6 +26,12 @@ pub struct BindError {
     pub problem: BindProblem,
 }
 
+impl BindError {
+    pub(crate) fn other(address: ListenAddress, why: String) -> Self {
+        Self { address, problem: BindProblem::Other(why) }
+    }
+}
+
 /// What is in the way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BindProblem {

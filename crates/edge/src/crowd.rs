@@ -6,13 +6,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 
+use certfleet_core::trust::VerifyingKey;
+
 use crate::limits::Limits;
 
-/// Whom a connection is counted for: an IPv4 address, an IPv6 /64 (one customer's network), or nobody on a Unix socket.
+/// Whom a connection is counted for: an IPv4 address, an IPv6 /64 (one customer's network), nobody on a Unix socket, or a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Peer {
     Address(IpAddr),
     Local,
+    Member(VerifyingKey),
 }
 
 impl Peer {
@@ -64,10 +67,9 @@ impl<I: Copy + Eq + Hash, C> Crowd<I, C> {
     }
 
     /// Forgets one that has ended; nothing happens if it was taken out.
-    pub(crate) fn remove(&mut self, id: I) {
-        if let Some(age) = self.by_id.get(&id).copied() {
-            self.take(age);
-        }
+    pub(crate) fn remove(&mut self, id: I) -> Option<C> {
+        let age = self.by_id.get(&id).copied()?;
+        self.take(age)
     }
 
     fn take(&mut self, age: u64) -> Option<C> {

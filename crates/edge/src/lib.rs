@@ -1,10 +1,11 @@
-//! Listeners of certfleet: challenges, redirects, admin, metrics.
+//! Listeners of certfleet: challenges, redirects, admin, metrics, and members of the fleet.
 //!
 //! Always holds: what a request gets is decided by a pure function ([`Answers::respond`]) over a table that is swapped whole; a listener's
 //! memory and descriptors are bounded by its [`Limits`], whoever connects; a client that sends its request at once is answered however many
 //! others are slow. Nothing here keeps a request waiting for the store, the CA or a lock.
 //!
-//! Deliberately not here: TLS, proxying, request bodies, keep-alive, and what status, health and metrics say (an [`AdminSource`] does).
+//! Deliberately not here: proxying, and what status, health and metrics say (an [`AdminSource`] does). TLS, request bodies and keep-alive are
+//! for members alone (`members`).
 
 mod address;
 mod admin;
@@ -15,6 +16,7 @@ mod client;
 mod crowd;
 mod host;
 mod limits;
+mod members;
 mod serve;
 
 pub use address::{AddressError, ListenAddress};
@@ -24,4 +26,5 @@ pub use bind::{BindError, BindProblem};
 pub use challenges::{Answered, EdgeEvents, listen_challenges};
 pub use client::{AdminClientError, admin_get};
 pub use limits::Limits;
+pub use members::{MemberLimits, MemberReply, MemberRequest, MemberService, ServerIdentity, listen_members};
 pub use serve::ListenerHandle;

@@ -60,6 +60,10 @@ pub struct ListenerHandle {
 }
 
 impl ListenerHandle {
+    pub(crate) fn new(address: ListenAddress, stop: watch::Sender<bool>, task: JoinHandle<()>, file: Option<SocketFile>) -> Self {
+        Self { address, stop, task, _file: file }
+    }
+
     /// Where it listens, with the port that the system chose if none was given.
     pub fn address(&self) -> &ListenAddress {
         &self.address
@@ -83,7 +87,8 @@ pub(crate) fn serve(bound: Bound, site: Arc<dyn Site>, limits: Limits) -> Listen
     let (stop, stopped) = watch::channel(false);
     let Bound { address, socket, file } = bound;
     let accepting = Accepting { site, limits, stopped, crowd: Crowd::new(limits), tasks: JoinSet::new(), is_starved: false };
-    ListenerHandle { task: tokio::spawn(accepting.run(socket, address.to_string())), address, stop, _file: file }
+    let task = tokio::spawn(accepting.run(socket, address.to_string()));
+    ListenerHandle::new(address, stop, task, file)
 }
 
 struct Accepting {
@@ -102,7 +107,7 @@ impl Accepting {
             tokio::select! {
                 biased;
                 () = told(&mut stopped) => break,
-                Some(ended) = self.tasks.join_next_with_id() => self.crowd.remove(ended.map_or_else(|e| e.id(), |(id, ())| id)),
+                Some(ended) = self.tasks.join_next_with_id() => drop(self.crowd.remove(ended.map_or_else(|e| e.id(), |(id, ())| id))),
                 accepted = accept(&socket) => match accepted {
                     Ok(client) => self.take_in(client),
                     Err(error) => self.rest_after(&error, &address).await,
@@ -148,19 +153,20 @@ impl Accepting {
     }
 }
 
-enum Client {
+pub(crate) enum Client {
     Tcp(tokio::net::TcpStream),
     Unix(tokio::net::UnixStream),
 }
 
-async fn accept(socket: &Socket) -> io::Result<(Client, Peer)> {
+pub(crate) async fn accept(socket: &Socket) -> io::Result<(Client, Peer)> {
     match socket {
         Socket::Tcp(listener) => listener.accept().await.map(|(stream, from)| (Client::Tcp(stream), Peer::of(from.ip()))),
         Socket::Unix(listener) => listener.accept().await.map(|(stream, _)| (Client::Unix(stream), Peer::Local)),
     }
 }
 
-fn is_of_the_client(error: &io::Error) -> bool {
+/// Whether the error is one of a single connection (accept(2)), which the next one will not have.
+pub(crate) fn is_of_the_client(error: &io::Error) -> bool {
     let passing = [
         Errno::CONNABORTED,
         Errno::CONNRESET,
@@ -218,7 +224,7 @@ async fn reply(site: Arc<dyn Site>, request: Request<Incoming>, wait_max: Durati
 }
 
 /// Waits until the listener is told to stop (or its handle is gone).
-async fn told(stopped: &mut watch::Receiver<bool>) {
+pub(crate) async fn told(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 

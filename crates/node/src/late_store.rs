@@ -11,13 +11,14 @@ use certfleet_core::envelope::{Envelope, Expect, Revision};
 use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::FleetId;
 use certfleet_core::records::FleetRecord;
-use certfleet_store::{Listing, Put, Store, StoreError, Stored, Watch};
+use certfleet_store::{Credentials, Listing, Put, Store, StoreError, Stored, Watch};
 use tokio::sync::Mutex;
 
 /// The store of a daemon.
 #[derive(Debug)]
 pub struct LateStore {
     url: String,
+    credentials: Credentials,
     fleet: FleetId,
     opened: Mutex<Opened>,
 }
@@ -30,17 +31,19 @@ struct Opened {
 
 impl LateStore {
     /// Nothing is opened yet.
-    pub fn new(url: &str, fleet: FleetId) -> Self {
-        Self { url: url.to_owned(), fleet, opened: Mutex::default() }
+    pub fn new(url: &str, credentials: Credentials, fleet: FleetId) -> Self {
+        Self { url: url.to_owned(), credentials, fleet, opened: Mutex::default() }
     }
 
     async fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
         let mut opened = self.opened.lock().await;
         let store = match &opened.store {
             Some(store) => store.clone(),
-            None => certfleet_store::open(&self.url).await.map_err(|e| StoreError::Away { why: e.to_string() })?,
+            None => {
+                certfleet_store::open_with(&self.url, Some(&self.credentials)).await.map_err(|e| StoreError::Away { why: e.to_string() })?
+            }
         };
-        if !opened.probed && self.holds_our_fleet(store.as_ref()).await? {
+        if !opened.probed && !store.is_probed() && self.holds_our_fleet(store.as_ref()).await? {
             certfleet_store::probe(store.as_ref()).await.map_err(|e| StoreError::Away { why: e.to_string() })?;
             opened.probed = true;
         }
@@ -83,5 +86,10 @@ impl Store for LateStore {
     fn visibility_delay(&self) -> Duration {
         let opened = self.opened.try_lock().ok();
         opened.and_then(|opened| opened.store.as_ref().map(|store| store.visibility_delay())).unwrap_or_default()
+    }
+
+    fn withholds(&self) -> bool {
+        let opened = self.opened.try_lock().ok();
+        opened.and_then(|opened| opened.store.as_ref().map(|store| store.withholds())).unwrap_or_default()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The only crate that wires the others together. Choices are made in `core`; here they are carried out, and their results reported.
 
+pub mod central;
 pub mod clock;
 pub mod config;
 mod crash;
@@ -20,6 +21,7 @@ mod observe;
 pub mod operator;
 pub mod refusal;
 pub mod seal;
+mod servers;
 pub mod snippet;
 pub mod status;
 pub mod token;

@@ -94,6 +94,7 @@ mod tests {
             uses: 3,
             expires_at: Timestamp::UNIX_EPOCH,
             replace: false,
+            servers: Vec::new(),
             join_key: join_key.verifying_key(),
         };
         Token { grant: SignedGrant::new(&grant, &fleet_key), verifying_keys: vec![fleet_key.verifying_key()], join_key }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use certfleet_core::names::{CertName, NodeName};
 use certfleet_core::time::Timestamp;
 use certfleet_node::daemon::{Control, ThisMachine, run};
-use certfleet_node::membership::{FleetKeyPlace, Invitation, init, invite, join};
+use certfleet_node::membership::{FleetKeyPlace, Invitation, Joiner, init, invite, join};
 use certfleet_node::operator::{Machine, renew};
 use certfleet_node::status::Status;
 use certfleet_testkit::pebble::{Pebble, PebbleOptions};
@@ -95,8 +95,16 @@ async fn members(config: &Path) -> Vec<Machine> {
             valid_for: Duration::from_secs(60),
             replace: false,
         };
-        let token = invite(&view, &first.settings.store, &invitation, &fleet_key, Timestamp::now()).expect("invite");
-        join(store.as_ref(), &machine(n).settings, &token, None, Timestamp::now()).await.expect("join");
+        let token = invite(&view, (&first.settings.store, &[]), &invitation, &fleet_key, Timestamp::now()).expect("invite");
+        join(
+            store.as_ref(),
+            &machine(n).settings,
+            &token,
+            Joiner::new(&machine(n).settings, &token, None).expect("may ask"),
+            Timestamp::now(),
+        )
+        .await
+        .expect("join");
     }
     (1..=3).map(machine).collect()
 }

@@ -112,4 +112,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn visibility_delay(&self) -> Duration {
         Duration::ZERO
     }
+
+    /// Whether it shows each node only what its roles need. Then what is absent may be hidden.
+    fn withholds(&self) -> bool {
+        false
+    }
+
+    /// Whether whoever serves it has raced its conditional writes already, so that nodes need not ([`crate::probe`]).
+    fn is_probed(&self) -> bool {
+        false
+    }
 }

@@ -18,8 +18,12 @@ mod revision;
 mod settle;
 mod url;
 mod watch;
+pub mod wire;
 
+use std::fmt;
 use std::sync::Arc;
+
+use certfleet_core::trust::{SigningKey, VerifyingKey};
 
 pub use certfleet_core::envelope::{Envelope, Expect, Nonce, Revision};
 pub use certfleet_core::key::Key;
@@ -32,6 +36,8 @@ pub use revision::{garbage_revision, is_expected, same_value};
 pub use settle::{Settled, delete_settled, put_settled};
 pub use watch::{Change, Watch, WatchFeed};
 
+#[cfg(feature = "central")]
+use backends::central::CentralStore;
 #[cfg(feature = "etcd")]
 use backends::etcd::EtcdStore;
 use backends::file::FileStore;
@@ -47,12 +53,35 @@ pub fn check_url(url: &str) -> Result<(), OpenError> {
     url.parse::<StoreUrl>().map(|_| ())
 }
 
-/// Opens the store at `url`: `file:///path` (with `?watch=poll` if change notices are not to be trusted), or `memory:` for tests.
+/// Who opens a store that another node serves, and by which keys it knows that node.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The node's own key; TLS signs with it.
+    pub key: SigningKey,
+    /// The keys that a server may have, as they are known now. Asked again for each key that is not among those of before.
+    pub servers: Arc<dyn Fn() -> Vec<VerifyingKey> + Send + Sync>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("key", &self.key.verifying_key()).finish_non_exhaustive()
+    }
+}
+
+/// Opens the store at `url`: `file:///path` (with `?watch=poll` if change notices are not to be trusted), another engine's, or `memory:` for
+/// tests. `https:` wants [`open_with`].
 ///
 /// Never makes one: an empty directory is refused, since it may be the mount point of a file system that is not mounted.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
+    open_with(url, None).await
+}
+
+/// As [`open`], as the node with these credentials; other engines than a node's ask for none.
+pub async fn open_with(url: &str, credentials: Option<&Credentials>) -> Result<Arc<dyn Store>, OpenError> {
     match url.parse()? {
         StoreUrl::Memory => Ok(MemoryStore::new()),
+        #[cfg(feature = "central")]
+        StoreUrl::Central(url) => Ok(CentralStore::open(url, credentials).await?),
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => Ok(PostgresStore::open(*url).await?),
         StoreUrl::File { path, watch } => Ok(FileStore::open(&path, watch).await?),
@@ -67,6 +96,8 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
 pub async fn open_or_create(url: &str) -> Result<Arc<dyn Store>, OpenError> {
     match url.parse()? {
         StoreUrl::Memory => Ok(MemoryStore::new()),
+        #[cfg(feature = "central")]
+        StoreUrl::Central(url) => Err(url.cannot_be_made().into()),
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => Ok(PostgresStore::open_or_create(*url).await?),
         StoreUrl::File { path, watch } => Ok(FileStore::open_or_create(&path, watch).await?),

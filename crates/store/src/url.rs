@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+#[cfg(feature = "central")]
+use crate::backends::central::CentralUrl;
 #[cfg(feature = "etcd")]
 use crate::backends::etcd::Address as EtcdAddress;
 use crate::backends::file::WatchMode;
@@ -17,6 +19,9 @@ use crate::error::OpenError;
 pub(crate) enum StoreUrl {
     /// In this process, gone with it.
     Memory,
+    /// A node that serves its store.
+    #[cfg(feature = "central")]
+    Central(CentralUrl),
     /// An etcd cluster.
     #[cfg(feature = "etcd")]
     Etcd(EtcdAddress),
@@ -44,6 +49,10 @@ impl FromStr for StoreUrl {
         match scheme {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err(bad("nothing may follow `memory:`")),
+            #[cfg(feature = "central")]
+            "https" => CentralUrl::parse(rest)
+                .map(Self::Central)
+                .map_err(|why| OpenError::BadUrl { url: without_password(url.split('?').next().unwrap_or(url)), why }),
             #[cfg(feature = "etcd")]
             "etcd" => EtcdAddress::parse(rest).map(Self::Etcd),
             // Nothing of the URL is shown: where it is written wrongly, a password may be anywhere in it.

@@ -82,6 +82,7 @@ impl Invite {
     async fn tokens(&self, machine: &Machine) -> Result<Vec<(Grant, Token)>, Failure> {
         let (_, _, view) = machine.standing().await?;
         let fleet_key = machine.fleet_key(self.fleet_key.as_deref())?;
+        let (store, servers) = machine.meeting_place(&view)?;
         let mut tokens = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let invitation = Invitation {
@@ -91,7 +92,7 @@ impl Invite {
                 valid_for: self.expires,
                 replace: self.replace,
             };
-            let token = membership::invite(&view, &machine.settings.store, &invitation, &fleet_key, Timestamp::now());
+            let token = membership::invite(&view, (&store, &servers), &invitation, &fleet_key, Timestamp::now());
             let token = token.map_err(OperatorError::from)?;
             let grant = token.grant().map_err(|error| Failure::refused(error.to_string(), "give the command again"))?;
             tokens.push((grant, token));

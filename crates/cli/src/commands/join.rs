@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use certfleet_node::membership::{self, Change, Joined};
+use certfleet_node::membership::{self, Change, Joined, Joiner};
 use certfleet_node::names::NodeName;
 use certfleet_node::operator::{Machine, OperatorError};
 use certfleet_node::time::Timestamp;
@@ -37,8 +37,9 @@ impl Join {
         let name = self.node.clone().or_else(|| only_node(&grant));
         let machine = Machine::load(config, name.as_ref())?;
         let (identity, joined) = block_on(async {
-            let store = machine.store().await?;
-            let joined = membership::join(store.as_ref(), &machine.settings, &token, self.node.as_ref(), Timestamp::now()).await;
+            let joiner = Joiner::new(&machine.settings, &token, self.node.as_ref()).map_err(OperatorError::from)?;
+            let store = joiner.store(&machine.settings, &token).await?;
+            let joined = membership::join(store.as_ref(), &machine.settings, &token, joiner, Timestamp::now()).await;
             Ok(joined.map_err(OperatorError::from)?)
         })?;
         let (node, fleet) = (&identity.node, &identity.fleet_name);

@@ -32,6 +32,16 @@ pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
     }
 }
 
+/// Whether a machine that asks now would be let in; if not, why.
+pub fn admission(view: &View, now: Now, machine: &NodeRecord) -> Result<(), String> {
+    if view.nodes.get(&machine.name).is_some_and(|member| member.identity == machine.identity) {
+        return Ok(());
+    }
+    let grant = machine.grant.as_ref().ok_or("it has no token")?.verify(&view.roster.verifying_keys).map_err(|error| error.to_string())?;
+    may_come(view, &grant, machine)?;
+    if counted(view, &grant, machine).is_some() { Ok(()) } else { is_good(view, now, &grant) }
+}
+
 /// Whether somebody is about to become a member: what is sealed for all had better wait for it.
 pub(super) fn is_under_way(view: &View, now: Now) -> bool {
     let is_new = |node: &NodeName, asking: &Observed<NodeRecord>| standing(view, node).as_ref() != Some(&asking.value.identity);

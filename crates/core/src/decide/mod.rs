@@ -29,6 +29,7 @@ mod wish;
 mod wrap;
 
 pub use action::{Action, Call, Event, Readers, RequestKey, Subject, WantedKey, WantedRequest, WantedWrap};
+pub use admit::admission;
 pub use plan::Plan;
 pub use rollout::Gate;
 pub use transition::renewal_moment;

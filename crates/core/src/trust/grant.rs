@@ -36,6 +36,9 @@ pub struct Grant {
     /// A machine that was rebuilt may take the place of the old one.
     #[serde(default)]
     pub replace: bool,
+    /// The keys of the nodes that serve the store, where nodes do: by them a machine that joins knows the server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<VerifyingKey>,
     /// The public half of the token's own key: who holds the private half holds the token.
     pub join_key: VerifyingKey,
 }

@@ -15,6 +15,11 @@ use crate::encoding::{base64url, from_base64url};
 /// Bytes of every key here, public or private.
 pub const KEY_BYTES: usize = 32;
 
+/// What stands before an Ed25519 key in its `SubjectPublicKeyInfo` (RFC 8410 section 4).
+const SPKI_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+/// What stands before an Ed25519 key in its PKCS#8 document (RFC 8410 section 7).
+const PKCS8_HEAD: [u8; 16] = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+
 /// Text that is not a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this is not {0}: 32 bytes in base64url without padding are wanted")]
@@ -40,6 +45,16 @@ impl VerifyingKey {
     /// A short form that people can compare: the first 16 hex digits of the key's SHA-256.
     pub fn fingerprint(&self) -> String {
         crate::hash::sha256_hex(&self.0).chars().take(16).collect()
+    }
+
+    /// As `SubjectPublicKeyInfo` (RFC 8410), DER: how TLS shows it (RFC 7250).
+    pub fn to_spki(&self) -> Vec<u8> {
+        [SPKI_HEAD.as_slice(), &self.0].concat()
+    }
+
+    /// Reads [`Self::to_spki`], of which there is exactly one form; `None` for every other.
+    pub fn from_spki(der: &[u8]) -> Option<Self> {
+        der.strip_prefix(&SPKI_HEAD)?.try_into().ok().map(Self)
     }
 }
 
@@ -111,6 +126,14 @@ impl SigningKey {
     /// The 32 bytes it was made from; the caller must not leave them anywhere unwiped.
     pub fn expose_seed(&self) -> Zeroizing<[u8; KEY_BYTES]> {
         Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// As a PKCS#8 document (RFC 8410 section 7), DER, for those who make TLS with it.
+    pub fn expose_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        let mut der = Zeroizing::new(Vec::with_capacity(PKCS8_HEAD.len() + KEY_BYTES));
+        der.extend_from_slice(&PKCS8_HEAD);
+        der.extend_from_slice(self.expose_seed().as_slice());
+        der
     }
 
     /// The public half.
@@ -206,6 +229,18 @@ mod tests {
         let (again, public, signed): (SigningKey, VerifyingKey, Signature) = serde_json::from_str(&json).expect("parses");
         assert_eq!((again, public, signed), (key.clone(), key.verifying_key(), signature));
         assert_eq!(format!("{key:?}"), "[secret]");
+    }
+
+    #[test]
+    fn keys_have_one_form_in_tls() {
+        // RFC 8410 section 10.1 and 10.3: the examples are a pair.
+        let private = from_base64url("MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp-K06_nwoy_HU--CXqI9EdVhC").expect("base64url");
+        let key = SigningKey::from_seed(private[PKCS8_HEAD.len()..].try_into().expect("32 bytes"));
+        assert_eq!(*key.expose_pkcs8(), private);
+        assert_eq!(base64url(&key.verifying_key().to_spki()), "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE");
+        assert_eq!(VerifyingKey::from_spki(&key.verifying_key().to_spki()), Some(key.verifying_key()));
+        let spki = key.verifying_key().to_spki();
+        assert_eq!((VerifyingKey::from_spki(&spki[..43]), VerifyingKey::from_spki(&[&spki[..], &[0]].concat())), (None, None));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Whose word counts: keys, grants, the roster of members, and the table of who may write what.
+//! Whose word counts: keys, grants, the roster of members, and the tables of who may write what, and who sees what of a served store.
 //!
 //! Always holds: a record counts only if its envelope is signed, over the fleet, its key and all that is in it, by a member that may write
 //! that key, or by the fleet key. Everything here is a check of values against values; the same arguments give the same answer.
@@ -7,10 +7,12 @@
 
 mod grant;
 mod keys;
+mod readers;
 mod roster;
 mod writers;
 
 pub use grant::{Grant, GrantError, Proof, SignedGrant};
 pub use keys::{KEY_BYTES, KeyFormError, SealingKey, Signature, SignatureFormError, SigningKey, VerifyingKey};
+pub use readers::{Refused, Sight};
 pub use roster::{Distrust, Member, Roster};
 pub use writers::may_write;

@@ -17,6 +17,8 @@ use crate::x509::Leaf;
 pub struct Local {
     /// Whether the store can be read.
     pub store: StoreState,
+    /// The store shows only what this node's roles need: what is absent may be hidden.
+    pub withholds: bool,
     /// How long the store may show others an old value; time-outs that judge by what was seen are longer by it.
     pub lag: Duration,
     /// The process was told to stop.

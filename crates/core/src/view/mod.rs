@@ -9,6 +9,7 @@ mod keys;
 mod local;
 mod membership;
 mod references;
+mod sight;
 mod strays;
 mod take;
 
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use absorb::{CaReply, InstallResult, Outcome};
 pub use local::{Bar, Blob, ClockCheck, Drive, Installed, Local, MadeKey, Memory, Pause, StoreState};
 pub use membership::LIVE_SECONDS;
+pub use sight::Who;
 pub(crate) use take::is_verbatim;
 pub use take::{Accepted, Stray, Taken, is_kept};
 

@@ -79,9 +79,10 @@ impl View {
         gone.iter().for_each(|(key, record)| self.vanished(key, record, now));
     }
 
-    /// Records that are never removed: where one vanishes, the store did (an unmounted path), or somebody took it away.
+    /// Records that are never removed: where one vanishes, the store did (an unmounted path), or somebody took it away; or it is none of this
+    /// node's business any more, and whoever serves the store does not show it.
     pub(super) fn vanished(&mut self, key: &Key, record: &RecordKey, now: Mono) {
-        if is_kept(record) && self.accepted.contains_key(key) {
+        if is_kept(record) && self.accepted.contains_key(key) && !self.is_withheld(record) {
             return self.stray(key, "it is gone from the store, where nothing ever removes it", None, false, now);
         }
         self.strays.remove(key);
@@ -90,6 +91,10 @@ impl View {
             RecordKey::Joining(node) => drop(self.joining.remove(node)),
             RecordKey::Presence(node) => drop(self.presence.remove(node)),
             RecordKey::Request(cert, node) => drop(self.requests.remove(&(cert.clone(), node.clone()))),
+            RecordKey::Invitation(id) => drop(self.invitations.remove(id)),
+            RecordKey::AccountKey => self.account_key = None,
+            RecordKey::Account(issuer) => drop(self.accounts.remove(issuer)),
+            RecordKey::Cert(cert) => drop(self.certs.remove(cert)),
             RecordKey::Report(cert, node, target) => {
                 let reports = self.reports.get_mut(cert);
                 drop(reports.and_then(|reports| reports.remove(&(node.clone(), target.clone()))));

@@ -34,6 +34,9 @@ pub struct Configuration {
     base: Node,
     overlays: Vec<Overlay>,
     named: BTreeSet<NodeName>,
+    /// What the files say for nodes whose table says nothing else.
+    fleet_store: String,
+    server: Option<NodeName>,
     warnings: Vec<ConfigError>,
 }
 
@@ -63,6 +66,9 @@ impl Configuration {
             target_tables: tables.iter().filter_map(table_of).collect(),
             fleet: local.fleet,
             store: local.store,
+            fleet_store: self.fleet_store.clone(),
+            serve: local.serve,
+            server: self.server.clone(),
             state: local.state,
             roles: local.roles,
             answer: local.answer,
@@ -106,8 +112,8 @@ impl Configuration {
         match Self::check(tables, &sources, &mut warnings) {
             Ok(checked) => {
                 let warnings = warnings.into_iter().take(WARNINGS_MAX).map(|fault| fault.into_warning(&sources)).collect();
-                let Checked { spec, issuer_roots, chain_roots, base, overlays, named } = checked;
-                Ok(Self { sources, spec, issuer_roots, chain_roots, base, overlays, named, warnings })
+                let Checked { spec, issuer_roots, chain_roots, base, overlays, named, fleet_store, server } = checked;
+                Ok(Self { sources, spec, issuer_roots, chain_roots, base, overlays, named, fleet_store, server, warnings })
             }
             Err(fault) => Err(fault.into_error(&sources)),
         }
@@ -116,6 +122,10 @@ impl Configuration {
     fn check(tables: Tables, sources: &Sources, warnings: &mut Vec<Fault>) -> Result<Checked, Fault> {
         let Tables { single, defaults, issuers, targets, overlays, certificates, .. } = tables;
         let base = base(single, targets);
+        if let Some(serve) = base.get("fleet").and_then(|fleet| fleet.entries().iter().find(|entry| entry.key == "serve")) {
+            let help = "set it in that node's table: `[node.\"NAME\"]` with `serve` and a `store` of its own";
+            return Err(Fault::at(serve.key_place, "`serve`: one node serves the store, not all").help(help));
+        }
         let local = Local::read(&base)?;
         let issuers = issuers::read_issuers(&issuers, sources)?;
         let target_places = base.get("deploy").map(Node::entries).unwrap_or_default().iter().map(target_name);
@@ -130,7 +140,8 @@ impl Configuration {
         overlay::check_named(&base, &overlays, &named)?;
         let chain_roots = issuers.iter().filter_map(|(name, issuer)| issuer.chain_root.clone().map(|root| (name.clone(), root))).collect();
         let issuer_roots = issuers.into_iter().filter_map(|(name, issuer)| issuer.root.map(|root| (name, root))).collect();
-        Ok(Checked { spec, issuer_roots, chain_roots, base, overlays, named })
+        let server = overlay::server(&overlays)?;
+        Ok(Checked { spec, issuer_roots, chain_roots, base, overlays, named, fleet_store: local.store, server })
     }
 }
 
@@ -141,6 +152,8 @@ struct Checked {
     base: Node,
     overlays: Vec<Overlay>,
     named: BTreeSet<NodeName>,
+    fleet_store: String,
+    server: Option<NodeName>,
 }
 
 /// The tree that overlays change.

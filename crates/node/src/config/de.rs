@@ -18,7 +18,7 @@ use super::source::Place;
 use super::tree::{Entry, Node, Value};
 
 /// Keys that are known, so that they can be refused by name, but are not offered.
-const LATER_KEYS: [&str; 8] = ["serve", "eab", "limits", "split", "source", "dns", "peers", "run"];
+const LATER_KEYS: [&str; 7] = ["eab", "limits", "split", "source", "dns", "peers", "run"];
 
 /// Reads a typed form.
 pub(crate) fn read<'a, T: Deserialize<'a>>(node: &'a Node) -> Result<T, Fault> {

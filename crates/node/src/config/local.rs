@@ -31,6 +31,7 @@ const THUMBPRINT_CHARS: usize = 43;
 pub(crate) struct Local {
     pub(crate) fleet: String,
     pub(crate) store: String,
+    pub(crate) serve: Option<String>,
     pub(crate) state: PathBuf,
     pub(crate) roles: Roles,
     pub(crate) answer: AnswerSettings,
@@ -54,6 +55,7 @@ impl Local {
         let log: raw::Log = table(root, "log")?;
         check_fleet_name(&fleet.name)?;
         Ok(Self {
+            serve: serve(fleet.serve.as_ref(), &fleet.store)?,
             store: store_url::check(&fleet.store)?,
             state: state(fleet.state)?,
             roles: roles(fleet.roles)?,
@@ -89,6 +91,21 @@ fn check_fleet_name(name: &At<String>) -> Result<(), Fault> {
             .help(format!("give it up to {FLEET_NAME_BYTES_MAX} bytes of plain text, for example `prod`")));
     }
     Ok(())
+}
+
+/// A node that serves a store has one that is no other node's.
+fn serve(serve: Option<&At<String>>, store: &At<raw::Store>) -> Result<Option<String>, Fault> {
+    let Some(serve) = serve else { return Ok(None) };
+    if let ListenAddress::Unix(_) = listen_address("serve", serve)? {
+        return Err(Fault::at(serve.place, "`serve`: the store is served to other machines")
+            .help("give an address and a port: `serve = \"[::]:7443\"`"));
+    }
+    if store_url::is_served(&store.value) {
+        return Err(Fault::at(serve.place, "`serve`: this node has no store of its own to serve")
+            .also(store.place, "this is the one that others use")
+            .help("beside `serve` write `store = \"file:///var/lib/certfleet/store\"`"));
+    }
+    Ok(Some(serve.value.clone()))
 }
 
 fn state(state: Option<At<PathBuf>>) -> Result<PathBuf, Fault> {

@@ -34,3 +34,4 @@ pub use error::ConfigError;
 pub use files::{FILE_BYTES_MAX, INCLUDED_FILES_MAX};
 pub use secrets::{SECRET_BYTES_MAX, SecretError, SecretSource};
 pub use settings::{ADMIN_DEFAULT, AdminSettings, AnswerSettings, HTTP_DEFAULT, LogFormat, LogLevel, LogSettings, STATE_DEFAULT, Settings};
+pub use store_url::SERVED;

@@ -43,12 +43,25 @@ impl Setting {
     }
 }
 
+/// The node whose overlay says that it serves its store. There is one at the most: stores of two are two stores.
+pub(crate) fn server(overlays: &[Overlay]) -> Result<Option<NodeName>, Fault> {
+    let setting = |overlay: &Overlay| overlay.keys.iter().find(|setting| setting.path == ["serve"]).map(|setting| setting.entry.key_place);
+    let mut found = overlays.iter().filter_map(|overlay| Some((overlay, setting(overlay)?)));
+    let Some((first, place)) = found.next() else { return Ok(None) };
+    if let Some((_, second)) = found.next() {
+        return Err(Fault::at(second, "`serve`: another node serves its store already")
+            .also(place, "here")
+            .help("let one node serve; to move the store to another, see docs/store-central.md"));
+    }
+    Ok(first.pattern.value.as_str().parse().ok())
+}
+
 /// Reads an overlay and tries it on the base.
 pub(crate) fn read_overlay(entry: &Entry, base: &Node) -> Result<Overlay, Fault> {
     let pattern = entry.key.parse::<NodePattern>().map_err(|error| Fault::at(entry.key_place, error.to_string()))?;
     let form: raw::Overlay = read(&entry.node)?;
-    if let Some(serve) = &form.serve {
-        return Err(Fault::not_in_this_version(serve.place, "`serve`", "let the nodes share a directory as their store"));
+    if let Some(serve) = form.serve.as_ref().filter(|_| !pattern.is_exact()) {
+        return Err(Fault::at(serve.place, "`serve`: one node serves the store").help("set it in the table of that node, by its name"));
     }
     check_targets(&form, &entry.node, base)?;
     let overlay = Overlay { pattern: At { value: pattern, place: entry.key_place }, keys: settings(&entry.node) };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use certfleet_core::names::{CertName, Identifier, IssuerName, NodePattern, TargetName};
+use certfleet_core::names::{CertName, Identifier, IssuerName, NodeName, NodePattern, TargetName};
 use certfleet_core::spec::{IssuerSpec, KeyPolicy, KeyType, OnFailure, Roles, Rollout, Specification};
 use certfleet_deploy::Common;
 use serde::Serialize;
@@ -21,7 +21,16 @@ struct Printed<'a> {
     log: Log,
     issuer: BTreeMap<&'a IssuerName, Issuer<'a>>,
     deploy: &'a BTreeMap<TargetName, toml::Table>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    node: BTreeMap<&'a NodeName, Serving<'a>>,
     certificate: Vec<Certificate<'a>>,
+}
+
+/// What can only stand in a node's own table.
+#[derive(Serialize)]
+struct Serving<'a> {
+    store: &'a str,
+    serve: &'a str,
 }
 
 #[derive(Serialize)]
@@ -121,7 +130,12 @@ impl Settings {
 
     fn printed(&self) -> Printed<'_> {
         Printed {
-            fleet: Fleet { name: &self.fleet, store: &self.store, state: &self.state, roles: &self.roles },
+            fleet: Fleet {
+                name: &self.fleet,
+                store: if self.serve.is_some() { &self.fleet_store } else { &self.store },
+                state: &self.state,
+                roles: &self.roles,
+            },
             answer: Answer {
                 http: if self.answer.http.is_empty() { Listeners::Off("off") } else { Listeners::On(&self.answer.http) },
                 redirect: self.answer.redirect,
@@ -138,6 +152,7 @@ impl Settings {
                 .map(|(name, spec)| (name, issuer(spec, (self.issuer_roots.get(name), self.chain_roots.get(name)))))
                 .collect(),
             deploy: &self.target_tables,
+            node: self.serve.iter().map(|serve| (&self.node, Serving { store: &self.store, serve })).collect(),
             certificate: self.spec.certificates.iter().map(|(name, spec)| certificate(name, spec)).collect(),
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Fleet {
     pub(crate) store: At<Store>,
     pub(crate) state: Option<At<PathBuf>>,
     pub(crate) roles: Option<At<Vec<At<Role>>>>,
+    /// Stands in one node's table only; it is merged to here.
+    pub(crate) serve: Option<At<String>>,
 }
 
 /// `store`: a URL, or a table with one.

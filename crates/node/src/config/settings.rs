@@ -25,6 +25,12 @@ pub struct Settings {
     pub fleet: String,
     /// The store's URL.
     pub store: String,
+    /// The store's URL as it is for nodes whose table says nothing else.
+    pub fleet_store: String,
+    /// Where this node serves its store to the others, if it does.
+    pub serve: Option<String>,
+    /// Which node serves its store.
+    pub server: Option<NodeName>,
     /// The node's own directory.
     pub state: PathBuf,
     /// The configured roles; the granted ones may be fewer.

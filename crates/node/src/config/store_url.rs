@@ -15,6 +15,8 @@ use super::source::Place;
 
 /// Engines that the design names and this version may not have.
 const DESIGNED: [&str; 8] = ["etcd", "postgres", "postgresql", "redis", "rediss", "valkey", "s3", "https"];
+/// What the URL of a store begins with that a node serves.
+pub const SERVED: &str = "https:";
 const HAVE: &str = "docs/stores.md lists the stores that there are; the simplest is `store = \"file:///srv/certfleet\"`, a directory that all nodes \
                     share";
 
@@ -36,6 +38,15 @@ pub(crate) fn check(store: &At<Store>) -> Result<String, Fault> {
         "memory" => Err(unknown(scheme, place)),
         engine => with_options(&store.value, engine, place),
     }
+}
+
+/// Whether it is another node's.
+pub(crate) fn is_served(store: &Store) -> bool {
+    let url = match store {
+        Store::Url(url) => url,
+        Store::Table(table) => &table.url.value,
+    };
+    url.starts_with(SERVED)
 }
 
 fn unknown(scheme: &str, place: Place) -> Fault {

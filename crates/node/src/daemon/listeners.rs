@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certfleet_core::spec::Role;
+use certfleet_core::trust::SigningKey;
 use certfleet_edge::{Limits, ListenAddress, ListenerHandle, listen_admin, listen_challenges, listen_metrics};
 
 use super::state::Shared;
+use crate::central::Service;
 use crate::config::Settings;
 
 /// How often a listener that could not be bound is tried again, in seconds.
@@ -18,12 +20,23 @@ enum Purpose {
     Challenges,
     Admin(Option<String>),
     Metrics,
+    Members,
 }
 
 /// The configured listeners; dropping this closes them.
-#[derive(Debug, Default)]
 pub struct Listeners {
+    shared: Arc<Shared>,
+    members: Members,
     running: Vec<Running>,
+}
+
+/// Who answers members, and with which key.
+#[derive(Clone)]
+pub struct Members {
+    /// Answers.
+    pub service: Service,
+    /// Of this node.
+    pub key: SigningKey,
 }
 
 #[derive(Debug)]
@@ -40,17 +53,28 @@ impl Drop for Running {
 }
 
 impl Listeners {
+    /// None yet.
+    pub fn new(shared: Arc<Shared>, members: Members) -> Self {
+        Self { shared, members, running: Vec::new() }
+    }
+
     /// Binds what the settings ask for and closes what they no longer do; what stays is not touched. The first try of each is over when this
     /// returns.
-    pub async fn follow(&mut self, settings: &Settings, shared: &Arc<Shared>) {
+    pub async fn follow(&mut self, settings: &Settings) {
         let wanted = wanted(settings);
         for running in self.running.extract_if(.., |running| !wanted.contains(&(running.address.clone(), running.purpose.clone()))) {
             running.end().await;
         }
         for (address, purpose) in wanted {
             if self.running.iter().all(|running| running.address != address || running.purpose != purpose) {
-                let first = bind(&address, &purpose, shared).await;
-                let task = tokio::spawn(keep(address.clone(), purpose.clone(), shared.clone(), first));
+                let binding = Binding {
+                    address: address.clone(),
+                    purpose: purpose.clone(),
+                    shared: self.shared.clone(),
+                    members: self.members.clone(),
+                };
+                let first = binding.bind().await;
+                let task = tokio::spawn(keep(binding, first));
                 self.running.push(Running { address, purpose, task });
             }
         }
@@ -71,40 +95,53 @@ fn wanted(settings: &Settings) -> Vec<(String, Purpose)> {
     if settings.roles.contains(&Role::Answer) {
         wanted.extend(settings.answer.http.iter().map(|address| (address.clone(), Purpose::Challenges)));
     }
+    wanted.extend(settings.serve.iter().map(|address| (address.clone(), Purpose::Members)));
     wanted.extend(settings.metrics.iter().map(|address| (address.to_string(), Purpose::Metrics)));
     wanted.push((settings.admin.listen.clone(), Purpose::Admin(settings.admin.group.clone())));
     wanted
 }
 
-async fn bind(address: &str, purpose: &Purpose, shared: &Arc<Shared>) -> Result<ListenerHandle, String> {
-    let parsed: ListenAddress = address.parse().map_err(|e| format!("{e}"))?;
-    let bound = match purpose {
-        Purpose::Challenges => listen_challenges(parsed, shared.answers.clone(), shared.metrics.clone(), Limits::default()).await,
-        Purpose::Admin(group) => listen_admin(parsed, group.clone(), shared.clone()).await,
-        Purpose::Metrics => listen_metrics(parsed, shared.clone()).await,
-    };
-    bound.map_err(|e| e.to_string())
+/// What it takes to have a listener.
+struct Binding {
+    address: String,
+    purpose: Purpose,
+    shared: Arc<Shared>,
+    members: Members,
+}
+
+impl Binding {
+    async fn bind(&self) -> Result<ListenerHandle, String> {
+        let (parsed, shared): (ListenAddress, _) = (self.address.parse().map_err(|e| format!("{e}"))?, &self.shared);
+        let bound = match &self.purpose {
+            Purpose::Challenges => listen_challenges(parsed, shared.answers.clone(), shared.metrics.clone(), Limits::default()).await,
+            Purpose::Admin(group) => listen_admin(parsed, group.clone(), shared.clone()).await,
+            Purpose::Metrics => listen_metrics(parsed, shared.clone()).await,
+            Purpose::Members => self.members.service.listen(parsed, &self.members.key).await,
+        };
+        bound.map_err(|e| e.to_string())
+    }
 }
 
 /// Holds a listener, or tries until it has one.
-async fn keep(address: String, purpose: Purpose, shared: Arc<Shared>, first: Result<ListenerHandle, String>) {
+async fn keep(binding: Binding, first: Result<ListenerHandle, String>) {
     let mut result = first;
-    let mut told = Told { why: None, shared: shared.clone() };
+    let mut told = Told { why: None, shared: binding.shared.clone() };
+    let (address, purpose) = (&binding.address, binding.purpose.name());
     let _held = loop {
         match result {
             Ok(handle) => {
-                tracing::info!(event = "listening", address = %address, purpose = purpose.name());
+                tracing::info!(event = "listening", address = %address, purpose);
                 told.change(None);
                 break handle;
             }
             Err(why) if told.why.as_ref() != Some(&why) => {
-                tracing::error!(event = "not-listening", address = %address, purpose = purpose.name(), error = %why);
+                tracing::error!(event = "not-listening", address = %address, purpose, error = %why);
                 told.change(Some(why));
             }
             Err(_) => {}
         }
         tokio::time::sleep(Duration::from_secs(REBIND_SECONDS)).await;
-        result = bind(&address, &purpose, &shared).await;
+        result = binding.bind().await;
     };
     std::future::pending::<()>().await;
 }
@@ -136,6 +173,7 @@ impl Purpose {
             Self::Challenges => "challenges",
             Self::Admin(_) => "admin",
             Self::Metrics => "metrics",
+            Self::Members => "members",
         }
     }
 }

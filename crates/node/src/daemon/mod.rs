@@ -3,6 +3,7 @@
 //! One task owns the view. Store changes, outcomes, new configurations and the order to stop reach it through channels; it applies them,
 //! decides, and starts the plan's actions as tasks. It sleeps until the plan's moment or a message.
 
+mod door;
 mod listeners;
 mod parts;
 mod run;

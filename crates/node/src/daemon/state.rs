@@ -3,8 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certfleet_core::decide::Plan;
+use certfleet_core::time::Now;
 use certfleet_core::view::{StoreState, View};
 use certfleet_edge::{AdminSource, AnswerTable, Answers, Health};
+
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::AnswerSettings;
@@ -21,6 +24,8 @@ pub struct Shared {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    /// Rises when who is in, or what is placed where, may be another.
+    changed: watch::Sender<u64>,
 }
 
 /// The view and what came of it last.
@@ -42,7 +47,22 @@ impl Shared {
     /// Starts with what earlier lives of this node knew.
     pub fn new(view: View, known: KnownAnswers, answers: AnswerTable, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
         let seen = Seen { view, plan: Plan::default(), store: "unknown", deaf: Vec::new(), known };
-        Self { seen: Mutex::new(seen), answers, metrics, clock }
+        Self { seen: Mutex::new(seen), answers, metrics, clock, changed: watch::Sender::new(0) }
+    }
+
+    /// Whoever follows [`Self::changes`] looks again.
+    pub fn tell_changed(&self) {
+        self.changed.send_modify(|times| *times += 1);
+    }
+
+    /// Changes when who is in, or what is placed where, may have.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Now {
+        self.clock.now()
     }
 
     /// The shared part. A panic elsewhere leaves it usable: it is changed only whole.

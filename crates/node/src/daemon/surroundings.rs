@@ -21,6 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::identity::{Identity, RandomError, random_incarnation};
 use crate::late_store::LateStore;
+use crate::servers;
 
 /// One of a daemon's tasks.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -69,7 +70,7 @@ impl Surroundings for ThisMachine {
     }
 
     fn store(&self, settings: &Settings, identity: &Identity) -> Arc<dyn Store> {
-        Arc::new(LateStore::new(&settings.store, identity.fleet.clone()))
+        Arc::new(LateStore::new(&settings.store, servers::credentials(&settings.state, identity), identity.fleet.clone()))
     }
 
     fn authorities(&self, settings: &Settings) -> Result<Authorities, DaemonError> {

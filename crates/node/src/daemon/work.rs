@@ -14,10 +14,12 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::listeners::Listeners;
+use super::door::FleetDoor;
+use super::listeners::{Listeners, Members};
 use super::parts::{DaemonError, Kit, executor};
 use super::state::Shared;
 use super::surroundings::Surroundings;
+use crate::central::Service;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::executor::{Executed, Executor, Found};
@@ -48,6 +50,8 @@ pub(super) struct Daemon {
     listeners: Listeners,
     kept: memory::Memories,
     answers_stale: bool,
+    /// Who is in, what is placed where, or whether the store is there, may be another since it was last told.
+    sight_stale: bool,
     told: BTreeSet<String>,
 }
 
@@ -81,6 +85,8 @@ impl Daemon {
         shared.publish_answers(&known, &settings.answer);
         let kit = Kit { pen: Pen::new(&identity), roster, keeper, store: store.clone(), clock: clock.clone(), metrics };
         let executor = Arc::new(executor(&settings, &kit, surroundings.as_ref())?);
+        let service = Service::new(store.clone(), Arc::new(FleetDoor { shared: shared.clone() }));
+        let listeners = Listeners::new(shared.clone(), Members { service, key: identity.signing_key.clone() });
         let (done, finished) = mpsc::channel(QUEUE);
         let look_again = Arc::new(Notify::new());
         Ok(Self {
@@ -96,9 +102,10 @@ impl Daemon {
             look_again,
             done,
             finished,
-            listeners: Listeners::default(),
+            listeners,
             kept,
             answers_stale: true,
+            sight_stale: true,
             told: BTreeSet::new(),
         })
     }
@@ -109,6 +116,7 @@ impl Daemon {
         let now = self.clock.now();
         let mut seen = self.shared.lock();
         seen.view.local.lag = self.store.visibility_delay();
+        seen.view.local.withholds = self.store.withholds();
         let plan = decide(&seen.view, now, self.seed);
         seen.view.begin(&plan);
         seen.store = self.store.kind();
@@ -126,6 +134,9 @@ impl Daemon {
         self.told.clone_from(&plan.troubles);
         seen.plan = plan;
         drop(seen);
+        if std::mem::take(&mut self.sight_stale) {
+            self.shared.tell_changed();
+        }
         news.iter().for_each(|trouble| tracing::warn!(event = "trouble", "{trouble}"));
         over.iter().for_each(|trouble| tracing::info!(event = "trouble-over", "{trouble}"));
         let wait = wake_at.map_or(Duration::from_secs(3600), |moment| moment.since(now.mono));
@@ -150,6 +161,11 @@ impl Daemon {
     pub fn saw(&mut self, what: Seen) {
         let now = self.clock.now();
         let mut seen = self.shared.lock();
+        seen.view.local.withholds = self.store.withholds();
+        self.sight_stale |= match &what {
+            Seen::Some(found, _) => bears_on_sight(found),
+            Seen::Everything(..) | Seen::Away(_) => true,
+        };
         match what {
             Seen::Away(why) => {
                 seen.view.local.store = StoreState::Away(why);
@@ -176,6 +192,7 @@ impl Daemon {
         let now = self.clock.now();
         let mut seen = self.shared.lock();
         self.answers_stale |= bears_on_answers(&executed.found);
+        self.sight_stale |= bears_on_sight(&executed.found) || executed.store_away.is_some();
         self.kit.take_in(&mut seen.view, &executed.found, Vec::new(), now.mono);
         seen.view.absorb(&executed.subject, executed.outcome, now);
         if let Some(why) = executed.store_away {
@@ -252,7 +269,7 @@ impl Daemon {
     /// Listens where the settings say.
     pub async fn listen(&mut self) {
         if self.surroundings.listens() {
-            self.listeners.follow(&self.settings, &self.shared).await;
+            self.listeners.follow(&self.settings).await;
         }
     }
 
@@ -297,6 +314,11 @@ fn fixed_difference(old: &Settings, new: &Settings) -> Option<&'static str> {
         () if old.state != new.state => Some("fleet.state"),
         () => None,
     }
+}
+
+/// Whether who is in, or what is placed where, may have changed.
+fn bears_on_sight(found: &[Found]) -> bool {
+    found.iter().any(|(key, _)| ["fleet", "nodes", "certs"].iter().any(|prefix| key.is_under(prefix)))
 }
 
 /// Whether what is answered may have changed; looking costs all certificates, so it is done only then.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use certfleet_core::names::{NodeName, NodePattern};
 use certfleet_core::spec::Roles;
 use certfleet_core::time::{Timestamp, later};
-use certfleet_core::trust::{Grant, SignedGrant, SigningKey};
+use certfleet_core::trust::{Grant, SignedGrant, SigningKey, VerifyingKey};
 use certfleet_core::view::View;
 
 use super::{MembershipError, fleet_of, refused};
@@ -27,8 +27,15 @@ pub struct Invitation {
     pub replace: bool,
 }
 
-/// Makes a token. `view` is what the store says; `store` is where a machine that joins finds it.
-pub fn invite(view: &View, store: &str, invitation: &Invitation, fleet_key: &SigningKey, now: Timestamp) -> Result<Token, MembershipError> {
+/// Makes a token. `view` is what the store says; a machine that joins finds the store at `store`, and knows by `servers` who serves it, if a
+/// node does.
+pub fn invite(
+    view: &View,
+    (store, servers): (&str, &[VerifyingKey]),
+    invitation: &Invitation,
+    fleet_key: &SigningKey,
+    now: Timestamp,
+) -> Result<Token, MembershipError> {
     let fleet = fleet_of(view, fleet_key)?;
     let only = invitation.node.is_exact().then(|| invitation.node.as_str().parse::<NodeName>().ok()).flatten();
     if let Some(node) = only.filter(|node| !invitation.replace && view.nodes.contains_key(node) && !view.is_removed(node)) {
@@ -46,6 +53,7 @@ pub fn invite(view: &View, store: &str, invitation: &Invitation, fleet_key: &Sig
         uses: invitation.uses,
         expires_at: later(now, invitation.valid_for),
         replace: invitation.replace,
+        servers: servers.to_vec(),
         join_key: join_key.verifying_key(),
     };
     Ok(Token { grant: SignedGrant::new(&grant, fleet_key), verifying_keys: fleet.verifying_keys.clone(), join_key })

@@ -1,5 +1,7 @@
 //! `join`: this machine draws its keys and asks, with the token, to be let in. An `issue` node lets it in as soon as one runs.
 
+use std::sync::Arc;
+
 use certfleet_core::envelope::{Envelope, Expect, Revision};
 use certfleet_core::key::RecordKey;
 use certfleet_core::names::NodeName;
@@ -7,13 +9,14 @@ use certfleet_core::records::NodeRecord;
 use certfleet_core::time::Timestamp;
 use certfleet_core::trust::{Grant, Proof};
 use certfleet_core::view::View;
-use certfleet_store::{Settled, Store};
+use certfleet_store::{Credentials, Settled, Store};
 
 use super::{Change, MembershipError, NAME_IS_FIXED, our_fleet, put, read, record, refused};
-use crate::config::Settings;
+use crate::config::{SERVED, Settings};
 use crate::identity::Identity;
-use crate::operator::view_of;
+use crate::operator::{OperatorError, view_of};
 use crate::refusal::Refusal;
+use crate::servers;
 use crate::token::{Token, only_node};
 use crate::trust::Pen;
 
@@ -26,24 +29,63 @@ pub enum Joined {
     Asking(Change),
 }
 
+/// A machine that is about to ask.
+#[derive(Debug)]
+pub struct Joiner {
+    identity: Identity,
+    is_new: bool,
+    grant: Grant,
+}
+
+impl Joiner {
+    /// This machine: as the node that it is, or with fresh keys, which are kept once it asks.
+    pub fn new(settings: &Settings, token: &Token, node: Option<&NodeName>) -> Result<Self, MembershipError> {
+        let grant = granted(token)?;
+        let known = Identity::load(&settings.state)?;
+        let is_new = known.is_none();
+        let identity = match known {
+            Some(identity) => same_machine(settings, identity, &grant, node)?,
+            None => {
+                let name = joining_name(settings, &grant, node)?;
+                Identity::draw(grant.fleet.clone(), grant.fleet_name.clone(), token.verifying_keys.clone(), name)?
+            }
+        };
+        Ok(Self { identity, is_new, grant })
+    }
+
+    /// Opens the store, by the keys that the token names if a node serves it. A machine that is in already takes these for good, by the word
+    /// of the fleet key that it knows: the node may have been rebuilt.
+    pub async fn store(&self, settings: &Settings, token: &Token) -> Result<Arc<dyn Store>, OperatorError> {
+        let servers = self.grant.servers.clone();
+        if settings.store.starts_with(SERVED) && servers.is_empty() && self.is_new {
+            let what = "the token does not say by which key the node that serves the store is known";
+            return Err(Refusal::new(what, "ask for another, made with the configuration of now: `certfleet invite NODE`").into());
+        }
+        if self.is_new {
+            let credentials = Credentials { key: self.identity.signing_key.clone(), servers: Arc::new(move || servers.clone()) };
+            return Ok(certfleet_store::open_with(&settings.store, Some(&credentials)).await?);
+        }
+        if !servers.is_empty() && token.grant.verify(&self.identity.verifying_keys).is_ok() {
+            servers::pin(&settings.state, &servers)?;
+        }
+        let credentials = servers::credentials(&settings.state, &self.identity);
+        Ok(certfleet_store::open_with(&settings.store, Some(&credentials)).await?)
+    }
+}
+
+fn granted(token: &Token) -> Result<Grant, MembershipError> {
+    token.grant().map_err(|error| Refusal::new(error.to_string(), "ask for another token").into())
+}
+
 /// Asks to become the node that the token invites.
 pub async fn join(
     store: &dyn Store,
     settings: &Settings,
     token: &Token,
-    node: Option<&NodeName>,
+    joiner: Joiner,
     now: Timestamp,
 ) -> Result<(Identity, Joined), MembershipError> {
-    let grant = token.grant().map_err(|error| Refusal::new(error.to_string(), "ask for another token"))?;
-    let known = Identity::load(&settings.state)?;
-    let is_new = known.is_none();
-    let identity = match known {
-        Some(identity) => same_machine(settings, identity, &grant, node)?,
-        None => {
-            let name = joining_name(settings, &grant, node)?;
-            Identity::draw(grant.fleet.clone(), grant.fleet_name.clone(), token.verifying_keys.clone(), name)?
-        }
-    };
+    let Joiner { identity, is_new, grant } = joiner;
     our_fleet(store, &identity).await?;
     // Before the members: who is let in is written there first, and only then no more listed here.
     let asked = read(store, &RecordKey::Joining(identity.node.clone())).await?;
@@ -59,10 +101,14 @@ pub async fn join(
         return Ok((identity, Joined::Member(Change::Nothing)));
     }
     check_token(&view, &grant, &identity, now)?;
+    if is_new && !grant.servers.is_empty() {
+        servers::pin(&settings.state, &grant.servers)?;
+    }
     identity.save(&settings.state)?;
     let asked = ask(store, &identity, token, asked, now).await;
     if is_new && matches!(asked, Err(MembershipError::Refused(_))) {
         Identity::forget(&settings.state);
+        servers::unpin(&settings.state);
     }
     Ok((identity, Joined::Asking(asked?)))
 }
@@ -120,7 +166,7 @@ async fn ask(
     asked: Option<(Envelope, Revision)>,
     now: Timestamp,
 ) -> Result<Change, MembershipError> {
-    let grant = token.grant().map_err(|error| Refusal::new(error.to_string(), "ask for another token"))?;
+    let grant = granted(token)?;
     let key = RecordKey::Joining(identity.node.clone());
     let expect = match asked {
         Some((envelope, _)) if record::<NodeRecord>(&key, &envelope).is_ok_and(|there| there.identity == identity.identity) => {

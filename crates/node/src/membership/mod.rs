@@ -25,7 +25,7 @@ use crate::trust::{self, Pen};
 
 pub use init::{FleetKeyPlace, init};
 pub use invite::{Invitation, invite};
-pub use join::{Joined, join};
+pub use join::{Joined, Joiner, join};
 pub use nodes::{NodeRow, NodeState, Removed, Renewal, RunningAttempt, list_nodes, remove_node};
 
 const NAME_IS_FIXED: &str = "a node's name is fixed when it joins; leave out `--node`";

@@ -20,7 +20,7 @@ use super::store::{Problem, Restored, Restoring, store_backup, store_check, stor
 use super::{Machine, view_of};
 use crate::identity::Identity;
 use crate::keeper::Keeper;
-use crate::membership::{FleetKeyPlace, Invitation, init, invite, join, remove_node};
+use crate::membership::{FleetKeyPlace, Invitation, Joiner, init, invite, join, remove_node};
 use crate::trust::Pen;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -112,8 +112,10 @@ impl Lab {
     pub async fn let_in_by(&self, issuer: &str, node: &str, roles: Roles) {
         let machine = self.machine(node);
         let invitation = Invitation { node: node.parse().expect("pattern"), roles, uses: 1, valid_for: DAY, replace: false };
-        let token = invite(&self.view("n1").await, &machine.settings.store, &invitation, &self.fleet_key(), now()).expect("invites");
-        join(self.store().await.as_ref(), &machine.settings, &token, None, now()).await.expect("asks");
+        let token = invite(&self.view("n1").await, (&machine.settings.store, &[]), &invitation, &self.fleet_key(), now()).expect("invites");
+        join(self.store().await.as_ref(), &machine.settings, &token, Joiner::new(&machine.settings, &token, None).expect("may ask"), now())
+            .await
+            .expect("asks");
         let asking: NodeRecord = self.read(&RecordKey::Joining(name(node))).await;
         self.write(issuer, &RecordKey::Node(name(node)), &asking).await;
     }

@@ -18,7 +18,7 @@ use certfleet_core::decide::Plan;
 use certfleet_core::names::NodeName;
 use certfleet_core::spec::Role;
 use certfleet_core::time::{Mono, Now, Timestamp};
-use certfleet_core::trust::SigningKey;
+use certfleet_core::trust::{SigningKey, VerifyingKey};
 use certfleet_core::view::{LIVE_SECONDS, Me, StoreState, View};
 use certfleet_store::{Listing, Store};
 
@@ -28,6 +28,7 @@ use crate::keeper::Keeper;
 use crate::membership::{MembershipError, our_fleet};
 use crate::observe;
 use crate::refusal::Refusal;
+use crate::servers;
 use crate::status::{Status, status};
 use crate::trust;
 
@@ -118,12 +119,18 @@ impl Machine {
 
     /// The store, which must be there.
     pub async fn store(&self) -> Result<Arc<dyn Store>, OperatorError> {
-        Ok(certfleet_store::open(&self.settings.store).await?)
+        let credentials = self.identity.as_ref().map(|identity| servers::credentials(&self.settings.state, identity));
+        Ok(certfleet_store::open_with(&self.settings.store, credentials.as_ref()).await?)
     }
 
     /// The store, made if it is not there. For `init` only.
     pub async fn store_or_new(&self) -> Result<Arc<dyn Store>, OperatorError> {
         Ok(certfleet_store::open_or_create(&self.settings.store).await?)
+    }
+
+    /// The store, made if it is not there and this machine can. For `store recover` and `store restore`.
+    pub async fn store_to_fill(&self) -> Result<Arc<dyn Store>, OperatorError> {
+        if self.settings.store.starts_with(config::SERVED) { self.store().await } else { self.store_or_new().await }
     }
 
     /// The identity, or what to do to get one.
@@ -138,6 +145,27 @@ impl Machine {
         let store = self.store().await?;
         our_fleet(store.as_ref(), &identity).await?;
         Ok((store, identity))
+    }
+
+    /// Where a machine that joins finds the store, and by which keys it knows who serves it.
+    pub fn meeting_place(&self, view: &View) -> Result<(String, Vec<VerifyingKey>), OperatorError> {
+        let url = &self.settings.fleet_store;
+        if !url.starts_with(config::SERVED) {
+            return Ok((self.settings.store.clone(), Vec::new()));
+        }
+        let Some(server) = &self.settings.server else {
+            return refused(
+                format!("no node serves the store at {url}"),
+                "say which does: `[node.\"NAME\"]` with `serve` and a `store` of its own, in the configuration of all nodes",
+            );
+        };
+        match view.roster.members.get(server) {
+            Some(member) => Ok((url.clone(), vec![member.signing_key])),
+            None => refused(
+                format!("node {server}, which is to serve the store, is not in the fleet"),
+                "see that its name in `[node.\"NAME\"]` is that of `certfleet node ls`",
+            ),
+        }
     }
 
     /// The fleet key: from `file`, else from the state directory.
@@ -229,13 +257,20 @@ fn usual_name() -> Result<Option<NodeName>, OperatorError> {
 pub async fn view_of(store: &dyn Store, settings: &Settings, identity: &Identity, wall: Timestamp) -> Result<View, MembershipError> {
     let (found, unreadable) = observe::list(store, &identity.node).await?;
     let entries = found.into_iter().filter_map(|(key, stored)| Some((key, stored?))).collect();
-    view_from(Listing { entries, unreadable }, settings, identity, wall)
+    view_from(Listing { entries, unreadable }, store.withholds(), settings, identity, wall)
 }
 
 /// The same, of what was read before.
-fn view_from(listing: Listing, settings: &Settings, identity: &Identity, wall: Timestamp) -> Result<View, MembershipError> {
+fn view_from(
+    listing: Listing,
+    withholds: bool,
+    settings: &Settings,
+    identity: &Identity,
+    wall: Timestamp,
+) -> Result<View, MembershipError> {
     let mut view = View::new(me(settings, identity), settings.spec.clone());
     view.local.memory = crate::memory::load(&settings.state)?;
+    view.local.withholds = withholds;
     for (key, envelope) in Keeper::new(&settings.state).all("") {
         view.recall(&key, &envelope, LATE);
     }
@@ -259,6 +294,11 @@ fn view_from(listing: Listing, settings: &Settings, identity: &Identity, wall: T
     }
     view.local.store = StoreState::Ready;
     Ok(view)
+}
+
+/// Whether the store shows this node only a part of what it holds.
+fn sees_part(store: &dyn Store, view: &View) -> bool {
+    store.withholds() && !view.sight(&view.me.node).is_some_and(|sight| sight.is_whole())
 }
 
 /// Who a command is: this node, in no life of its own.

@@ -1,5 +1,7 @@
 //! The engines. Each folder has the same parts, so that the next can be written by copying the smallest.
 
+#[cfg(feature = "central")]
+pub mod central;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod file;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// The usual target: files, and nobody to serve them.
@@ -36,6 +37,8 @@ pub struct Config {
     pub deploy: String,
     /// Further lines for `[node.nX]`, by number.
     pub overlays: BTreeMap<u8, String>,
+    /// What nodes are granted, where that is not everything.
+    pub granted: BTreeMap<u8, &'static str>,
     /// Further tables.
     pub tables: String,
     /// The CA's directory, by issuer, and the root to trust there.
@@ -54,11 +57,24 @@ impl Config {
             certificates: vec![Certificate::plain(name)],
             deploy: PLAIN.into(),
             overlays: BTreeMap::new(),
+            granted: BTreeMap::new(),
             tables: String::new(),
             issuers: BTreeMap::new(),
             issuer_lines: String::new(),
             log: "format = \"json\"\nlevel = \"debug\"\n",
         }
+    }
+
+    /// Node 1 serves its store there.
+    pub fn served(mut self, at: SocketAddr) -> Self {
+        self.store = format!("https://{at}");
+        self.overlays.entry(1).or_default().push_str(&format!("store = \"file://{{lab}}/store\"\nserve = \"{at}\"\n"));
+        self
+    }
+
+    /// Whether node 1 serves its store.
+    pub fn is_served(&self) -> bool {
+        self.store.starts_with("https:")
     }
 
     /// The file.

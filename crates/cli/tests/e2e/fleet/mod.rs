@@ -101,7 +101,8 @@ impl Fleet {
         Some(Self::with(lab, Config::plain(name), nodes).await)
     }
 
-    async fn found(&mut self) {
+    /// Makes the fleet: node 1 first, then the others, with tokens.
+    pub async fn found(&mut self) {
         self.certfleet(1, &["init"]).await.worked();
         let others: Vec<String> = self.numbers().skip(1).map(|n| self.name(n).to_string()).collect();
         if others.is_empty() {
@@ -112,16 +113,30 @@ impl Fleet {
         let out = tokens.display().to_string();
         let words: Vec<&str> = std::iter::once("invite").chain(others.iter().map(String::as_str)).chain(["--out", &out]).collect();
         self.certfleet(1, &words).await.worked();
+        for (n, roles) in &self.config.granted {
+            self.certfleet(1, &["invite", self.name(*n).as_str(), "--roles", roles, "--out", &out]).await.worked();
+        }
+        // One that serves its store has to run before the others can ask.
+        if self.config.is_served() {
+            self.start_without_certificates().await;
+        }
         for n in self.numbers().skip(1) {
             self.join(n).await;
         }
         self.let_in().await;
     }
 
-    /// Node 1 runs, with no certificate to see to, until everybody who asked is a member.
-    async fn let_in(&mut self) {
+    async fn start_without_certificates(&mut self) {
         self.write_config_as(&Config { certificates: Vec::new(), ..self.config.clone() });
         self.start_founding();
+        self.until("node 1 is well", || async { self.admin(1, "/healthz").await.filter(|health| health.status == 200) }).await;
+    }
+
+    /// Node 1 runs, with no certificate to see to, until everybody who asked is a member.
+    async fn let_in(&mut self) {
+        if !self.config.is_served() {
+            self.start_without_certificates().await;
+        }
         let store = self.store().await;
         let asks = || async { store.list("joining").await.expect("the store can be read").entries.is_empty().then_some(()) };
         eventually("all are let in", LIMIT, asks).await;

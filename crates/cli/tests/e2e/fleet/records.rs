@@ -16,9 +16,10 @@ use certfleet_store::{Settled, Store, put_settled};
 use super::Fleet;
 
 impl Fleet {
-    /// The store.
+    /// The store; one that a node serves, where it lies.
     pub async fn store(&self) -> Arc<dyn Store> {
-        let url = self.config.store.replace("{lab}", &self.lab.dir.path().display().to_string());
+        let url = if self.config.is_served() { "file://{lab}/store" } else { &self.config.store };
+        let url = url.replace("{lab}", &self.lab.dir.path().display().to_string());
         certfleet_store::open(&url).await.expect("the store is there")
     }
 

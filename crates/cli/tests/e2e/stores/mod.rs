@@ -1,6 +1,7 @@
 //! Whole fleets on the engines that a fleet may run already, each a real server: one certificate for each attempt, also when the engine dies
 //! in the middle, and the fleet comes back by itself.
 
+mod central;
 mod etcd;
 mod postgres;
 mod redis;

@@ -122,6 +122,7 @@ fn grant() -> Grant {
         uses: 2,
         expires_at: at(24),
         replace: true,
+        servers: Vec::new(),
         join_key: key_of("the token").verifying_key(),
     }
 }

@@ -55,6 +55,7 @@ impl World {
             uses: invitation.uses,
             expires_at: later(self.wall(), invitation.life),
             replace: invitation.replace,
+            servers: Vec::new(),
             join_key: signing_key(token).verifying_key(),
         };
         self.tokens.insert(token.to_owned(), grant);

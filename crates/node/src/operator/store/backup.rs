@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use certfleet_core::key::{Key, RecordKey};
+use certfleet_core::spec::Role;
 use certfleet_core::time::Timestamp;
 use certfleet_store::Store;
 
@@ -37,6 +38,12 @@ pub async fn store_backup(machine: &Machine, at: Timestamp) -> Result<BackedUp, 
         return refused(
             format!("node {} is not a member of the fleet, and nobody would believe its backup", identity.node),
             "give the command on a member",
+        );
+    }
+    if store.withholds() && !sifted.roster.members.get(&identity.node).is_some_and(|member| member.granted.contains(&Role::Issue)) {
+        return refused(
+            format!("node {} has not the role issue and is not shown everything: its backup would have holes", identity.node),
+            "give the command on the node that serves the store, or on another with the role issue",
         );
     }
     records.retain(|key, _| !sifted.faults.contains_key(key));

@@ -9,7 +9,7 @@ use certfleet_core::view::{View, is_kept};
 use certfleet_store::{Listing, StoreError};
 use serde::Serialize;
 
-use super::super::{Machine, OperatorError, view_from};
+use super::super::{Machine, OperatorError, sees_part, view_from};
 use super::backup::counts;
 use super::records::{Judge, Records, is_newer};
 use super::references;
@@ -29,6 +29,8 @@ pub struct Checked {
     pub format: Option<u32>,
     /// How many records count, by their kind.
     pub records: BTreeMap<&'static str, usize>,
+    /// Whether only what this node's roles need was looked at: the node that serves the store shows no more.
+    pub partial: bool,
     /// What is wrong.
     pub problems: Vec<Problem>,
 }
@@ -61,7 +63,7 @@ pub async fn store_check(machine: &Machine, at: Timestamp) -> Result<Checked, Op
         Err(error) => return Err(error.into()),
     }
     let listing = store.list("").await?;
-    let view = view_from(listing.clone(), &machine.settings, identity, at)?;
+    let view = view_from(listing.clone(), store.withholds(), &machine.settings, identity, at)?;
     let records: Records = listing.entries.iter().map(|(key, stored)| (key.clone(), stored.envelope.clone())).collect();
     let mut problems = unreadable(&listing);
     let judge = Judge::new(&view.roster, view.nodes.values(), &records);
@@ -77,7 +79,8 @@ pub async fn store_check(machine: &Machine, at: Timestamp) -> Result<Checked, Op
     problems.sort();
     let (epoch, format) = view.fleet.as_ref().map(|fleet| (fleet.epoch, fleet.format)).unzip();
     let (fleet, name) = (identity.fleet.clone(), identity.fleet_name.clone());
-    Ok(Checked { fleet, name, epoch, format, records: counts(counting.keys()), problems })
+    let partial = sees_part(store.as_ref(), &view);
+    Ok(Checked { fleet, name, epoch, format, partial, records: counts(counting.keys()), problems })
 }
 
 fn unreadable(listing: &Listing) -> Vec<Problem> {

@@ -69,7 +69,7 @@ pub async fn store_recover(machine: &Machine) -> Result<Recovered, OperatorError
             "give the command on a node that did, or restore a backup with `certfleet store restore FILE`",
         );
     }
-    let store = machine.store_or_new().await?;
+    let store = machine.store_to_fill().await?;
     let there = There::read(store.as_ref()).await?;
     there.check_ours(identity)?;
     let all = known(machine, identity, &there.records, &kept);
