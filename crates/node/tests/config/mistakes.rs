@@ -124,7 +124,7 @@ fn what_cannot_be_alone_or_twice() {
 fn later_versions_are_refused_by_name() {
     let url = "\"file:///srv/certfleet\"";
     let shown = refusals(&[
-        ("another store", changed(url, "\"https://fleet:hunter2@central:7443\"")),
+        ("another store", changed(url, "\"s3://fleet:hunter2@bucket/prefix\"")),
         ("another store as a table", changed(url, "{ url = \"s3://bucket/prefix\", password = { env = \"S3_PASSWORD\" } }")),
         ("another challenge", changed("deploy = [", "challenge = \"dns-01\"\ndeploy = [")),
         ("a wildcard", changed("\"www.example.com\"", "\"*.example.com\"")),
@@ -138,11 +138,29 @@ fn later_versions_are_refused_by_name() {
         ("a target that runs once", changed("dir = ", "run = \"once\"\ndir = ")),
         ("answers from the store", with("[answer]\nstateless = false")),
         ("peers", with("[answer]\npeers = [\"http://[2001:db8::1]:31080\"]")),
-        ("serving the store", with("[node.central]\nserve = \"[::]:7443\"")),
         ("account binding", changed("agree_tos = true", "agree_tos = true\neab = { kid = \"k\", hmac_key = { file = \"/etc/k\" } }")),
         ("limits", changed("agree_tos = true", "agree_tos = true\nlimits = \"none\"")),
     ]);
     insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_store_is_served_by_one_node_that_has_one() {
+    let served = |tables: &str| changed("\"file:///srv/certfleet\"", "\"https://central:7443\"") + tables;
+    let own = "store = \"file:///var/lib/certfleet/store\"\n";
+    let shown = refusals(&[
+        ("by all", changed("[fleet]\n", "[fleet]\nserve = \"[::]:7443\"\n")),
+        ("by a pattern", served(&format!("[node.\"c-*\"]\n{own}serve = \"[::]:7443\"\n"))),
+        ("by one that has none", served("[node.central]\nserve = \"[::]:7443\"\n")),
+        ("by two", served(&format!("[node.c1]\n{own}serve = \"[::]:7443\"\n[node.c2]\n{own}serve = \"[::]:7443\"\n"))),
+        ("without a port", served(&format!("[node.central]\n{own}serve = \"192.0.2.1\"\n"))),
+        ("on a socket", served(&format!("[node.central]\n{own}serve = \"unix:/run/store.sock\"\n"))),
+        ("with a password", changed("\"file:///srv/certfleet\"", "\"https://fleet:hunter2@central:7443\"")),
+        ("with a ca", changed("\"file:///srv/certfleet\"", "{ url = \"https://central:7443\", ca = \"/etc/ca.pem\" }")),
+        ("with a path", changed("\"file:///srv/certfleet\"", "\"https://central:7443/store\"")),
+    ]);
+    insta::assert_snapshot!(shown);
+    assert!(!shown.contains("hunter2"));
 }
 
 #[test]

@@ -71,6 +71,25 @@ fn what_stands_beside_the_url_of_a_store_becomes_a_part_of_it() {
 }
 
 #[test]
+fn one_node_serves_its_store_and_the_others_use_it() {
+    let text = SMALL.replacen("file:///srv/certfleet", "https://central:7443", 1)
+        + "[node.central]\nstore = \"file:///var/lib/certfleet/store\"\nserve = \"[::]:7443\"\n";
+    let configuration = good(&text);
+    let (central, worker) = (settings(&configuration, "central"), settings(&configuration, "web-1"));
+    assert_eq!((central.store.as_str(), central.serve.as_deref()), ("file:///var/lib/certfleet/store", Some("[::]:7443")));
+    assert_eq!((worker.store.as_str(), worker.serve.as_deref()), ("https://central:7443", None));
+    for settings in [&central, &worker] {
+        assert_eq!(
+            (settings.fleet_store.as_str(), settings.server.as_ref().map(|node| node.as_str())),
+            ("https://central:7443", Some("central"))
+        );
+    }
+    let again = good(&central.print());
+    let (central_again, worker_again) = (settings(&again, "central"), settings(&again, "web-1"));
+    assert_eq!((&central_again.store, &central_again.serve, &worker_again.store), (&central.store, &central.serve, &worker.store));
+}
+
+#[test]
 fn an_exact_name_beats_a_pattern_key_by_key() {
     let configuration = good(OVERLAID);
     let (lb1, web1, web9) = (settings(&configuration, "lb1"), settings(&configuration, "web-1"), settings(&configuration, "web-9"));
