@@ -5,6 +5,7 @@
 pub mod addresses;
 pub mod etcd;
 pub mod haproxy;
+pub mod moto;
 pub mod nginx;
 pub mod pebble;
 pub mod postgres;

@@ -116,8 +116,13 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, limit: Dur
 pub fn installed(program: &str, package: &str) -> Option<PathBuf> {
     let found =
         ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"].iter().map(|dir| Path::new(dir).join(program)).find(|p| p.exists());
+    is_there(found, program, &format!("apt-get install {package}"))
+}
+
+/// What was found; told as [`installed`] does if nothing was.
+pub(crate) fn is_there(found: Option<PathBuf>, program: &str, remedy: &str) -> Option<PathBuf> {
     if found.is_none() {
-        let told = format!("{program} is not installed (apt-get install {package})");
+        let told = format!("{program} is not installed ({remedy})");
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{told}");
         eprintln!("SKIPPED: {told}");
     }

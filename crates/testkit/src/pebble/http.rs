@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnectorBuilder;
@@ -19,16 +20,27 @@ const ANSWER_SECONDS_MAX: u64 = 10;
 
 /// GET; with a root for `https://` addresses.
 pub(crate) async fn get(url: &str, root_pem: Option<&str>) -> io::Result<String> {
-    send(Method::GET, url, "", root_pem).await
+    send(Method::GET, url, None, Bytes::new(), root_pem).await
 }
 
 /// POST without TLS.
 pub(crate) async fn post(url: &str, body: &str) -> io::Result<String> {
-    send(Method::POST, url, body, None).await
+    send(Method::POST, url, None, body.to_owned(), None).await
 }
 
-async fn send(method: Method, url: &str, body: &str, root_pem: Option<&str>) -> io::Result<String> {
-    let request = Request::builder().method(method).uri(url).body(Full::new(Bytes::copy_from_slice(body.as_bytes())));
+/// Any method; the answer's body if it is a success.
+pub(crate) async fn send(
+    method: Method,
+    url: &str,
+    authorization: Option<&str>,
+    body: impl Into<Bytes>,
+    root_pem: Option<&str>,
+) -> io::Result<String> {
+    let mut request = Request::builder().method(method).uri(url);
+    if let Some(authorization) = authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    let request = request.body(Full::new(body.into()));
     let request = request.map_err(io::Error::other)?;
     let connector = HttpsConnectorBuilder::new().with_tls_config(tls(root_pem)?).https_or_http().enable_http1().build();
     let client = Client::builder(TokioExecutor::new()).build(connector);
