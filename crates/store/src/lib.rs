@@ -46,6 +46,8 @@ use backends::memory::MemoryStore;
 use backends::postgres::PostgresStore;
 #[cfg(feature = "redis")]
 use backends::redis::RedisStore;
+#[cfg(feature = "s3")]
+use backends::s3::S3Store;
 use url::StoreUrl;
 
 /// Whether `url` is one that can be opened, as far as can be said without looking there.
@@ -89,6 +91,8 @@ pub async fn open_with(url: &str, credentials: Option<&Credentials>) -> Result<A
         StoreUrl::Redis(url) => Ok(RedisStore::open(*url).await?),
         #[cfg(feature = "etcd")]
         StoreUrl::Etcd(address) => Ok(EtcdStore::open(address).await?),
+        #[cfg(feature = "s3")]
+        StoreUrl::S3(url) => Ok(S3Store::open(*url).await?),
     }
 }
 
@@ -105,5 +109,7 @@ pub async fn open_or_create(url: &str) -> Result<Arc<dyn Store>, OpenError> {
         StoreUrl::Redis(url) => Ok(RedisStore::open_or_create(*url).await?),
         #[cfg(feature = "etcd")]
         StoreUrl::Etcd(address) => Ok(EtcdStore::open_or_create(address).await?),
+        #[cfg(feature = "s3")]
+        StoreUrl::S3(url) => Ok(S3Store::open_or_create(*url).await?),
     }
 }

@@ -12,6 +12,8 @@ use crate::backends::file::WatchMode;
 use crate::backends::postgres::PostgresUrl;
 #[cfg(feature = "redis")]
 use crate::backends::redis::RedisUrl;
+#[cfg(feature = "s3")]
+use crate::backends::s3::S3Url;
 use crate::error::OpenError;
 
 /// Where a store is.
@@ -38,6 +40,9 @@ pub(crate) enum StoreUrl {
     /// A Redis server, or the master that Sentinels know.
     #[cfg(feature = "redis")]
     Redis(Box<RedisUrl>),
+    /// A bucket.
+    #[cfg(feature = "s3")]
+    S3(Box<S3Url>),
 }
 
 impl FromStr for StoreUrl {
@@ -65,6 +70,12 @@ impl FromStr for StoreUrl {
             _ if RedisUrl::has_scheme(scheme) => {
                 let shown = |why| OpenError::BadUrl { url: without_password(url.split('?').next().unwrap_or(url)), why };
                 RedisUrl::parse(scheme, rest).map(|url| Self::Redis(Box::new(url))).map_err(shown)
+            }
+            // Of the options nothing is shown: somebody may have written a secret there.
+            #[cfg(feature = "s3")]
+            "s3" => {
+                let shown = |why| OpenError::BadUrl { url: without_password(url.split('?').next().unwrap_or(url)), why };
+                S3Url::parse(rest).map(|url| Self::S3(Box::new(url))).map_err(shown)
             }
             _ => Err(OpenError::UnknownScheme { url: without_password(url), scheme: scheme.to_owned() }),
         }

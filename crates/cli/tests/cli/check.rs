@@ -47,7 +47,7 @@ fn mistakes_are_marked_where_they_stand() {
     let mistakes = [
         ("an unknown key", good.replace("agree_tos", "agree_tso")),
         ("not TOML", good.replace("[issuer.ca]", "[issuer.ca")),
-        ("a store of a later version", good.replace("file:///srv/store", "s3://bucket/prefix")),
+        ("a store of a later version", good.replace("file:///srv/store", "valkey://central:7443")),
         ("a bad name", good.replace("www.example.com", "www example.com")),
     ];
     let all: String = mistakes.iter().map(|(what, text)| format!("--- {what}\n{}\n", shown(&site, &lb0, text))).collect();

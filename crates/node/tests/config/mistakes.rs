@@ -124,8 +124,8 @@ fn what_cannot_be_alone_or_twice() {
 fn later_versions_are_refused_by_name() {
     let url = "\"file:///srv/certfleet\"";
     let shown = refusals(&[
-        ("another store", changed(url, "\"s3://fleet:hunter2@bucket/prefix\"")),
-        ("another store as a table", changed(url, "{ url = \"s3://bucket/prefix\", password = { env = \"S3_PASSWORD\" } }")),
+        ("another store", changed(url, "\"valkey://fleet:hunter2@central:7443\"")),
+        ("another store as a table", changed(url, "{ url = \"valkey://central:7443\", password = { env = \"PASSWORD\" } }")),
         ("another challenge", changed("deploy = [", "challenge = \"dns-01\"\ndeploy = [")),
         ("a wildcard", changed("\"www.example.com\"", "\"*.example.com\"")),
         ("a name with {node}", changed("\"www.example.com\"", "\"{node}.example.com\"")),

@@ -68,6 +68,8 @@ fn what_stands_beside_the_url_of_a_store_becomes_a_part_of_it() {
     assert_eq!(store("\"etcd://a\""), "etcd://a");
     let redis = r#"{ url = "rediss://me@a:1/2?wait=1", prefix = "x:", ca = "/c", password = { file = "/p" } }"#;
     assert_eq!(store(redis), "rediss://me@a:1/2?wait=1&ca=/c&password_file=/p&prefix=x%3A");
+    let s3 = r#"{ url = "s3://fleets?region=x", prefix = "a/b", ca = "/c", user = "id", password = { credential = "s3" } }"#;
+    assert_eq!(store(s3), "s3://fleets/a/b?region=x&ca=/c&user=id&password_credential=s3");
 }
 
 #[test]

@@ -10,8 +10,10 @@ use certfleet_core::key::Key;
 const MANY_KEYS: usize = 2000;
 /// Writers that make them.
 const MANY_WRITERS: usize = 16;
-/// How long it may take to list them.
+/// How long it may take to list them …
 const LIST_MS_MAX: u64 = 5000;
+/// … where each value is a request, to a server in Python that does one after the other.
+const LIST_S3_MS_MAX: u64 = 60_000;
 
 async fn keys_below(pair: &Pair, prefix: &str) -> Vec<String> {
     let listing = pair.other.list(prefix).await.expect("listed");
@@ -59,5 +61,6 @@ pub async fn thousands_of_keys_are_listed(pair: Pair) {
     let listed = keys_below(&pair, "reports").await;
     let took = start.elapsed();
     assert_eq!(listed, keys.iter().map(|key| key.to_string()).collect::<Vec<_>>());
-    assert!(took < Duration::from_millis(LIST_MS_MAX), "{MANY_KEYS} keys took {took:?}");
+    let limit = if pair.other.kind() == "s3" { LIST_S3_MS_MAX } else { LIST_MS_MAX };
+    assert!(took < Duration::from_millis(limit), "{MANY_KEYS} keys took {took:?}");
 }
