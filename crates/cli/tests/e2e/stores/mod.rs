@@ -5,6 +5,7 @@ mod central;
 mod etcd;
 mod postgres;
 mod redis;
+mod s3;
 
 use std::future::Future;
 

@@ -1,0 +1,60 @@
+//! S3 in trouble: it answers 503, it is slow, and it takes a write whose answer is lost.
+
+use certfleet_testkit::moto::{Moto, Setup};
+
+use super::{fleet, goes_on};
+
+const BUCKET: &str = "fleets";
+
+/// A server with a bucket, and a URL for the store in it. Whatever the secret, it is taken.
+async fn server() -> Option<(Moto, String)> {
+    let server = Moto::start(&Setup::default()).await?;
+    server.make_bucket(BUCKET).await;
+    let secret = server.file("secret");
+    std::fs::write(&secret, "secret\n").expect("written");
+    let url = format!("s3://{BUCKET}/fleet?endpoint=http://{}&user=key&password_file={}&poll=1", server.address(), secret.display());
+    Some((server, url))
+}
+
+/// How many requests went wrong so.
+fn wrong(server: &Moto, how: &str) -> usize {
+    server.requests().iter().filter(|request| request.ends_with(how)).count()
+}
+
+/// Writes that take place although the answer says 503, in the middle of a renewal: none is done twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_is_told_503_after_its_writes_took_place() {
+    let Some((server, url)) = server().await else { return };
+    let Some(mut fleet) = fleet(&url).await else { return };
+    goes_on(&mut fleet, async {
+        server.fail(r#"{"status": 503, "code": "SlowDown", "done": true, "methods": ["PUT"], "times": 12}"#);
+    })
+    .await;
+    assert_eq!(wrong(&server, " 503"), 12);
+}
+
+/// The same with answers that are lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_loses_the_answers_to_its_writes() {
+    let Some((server, url)) = server().await else { return };
+    let Some(mut fleet) = fleet(&url).await else { return };
+    goes_on(&mut fleet, async {
+        server.fail(r#"{"drop": true, "done": true, "methods": ["PUT"], "times": 12}"#);
+    })
+    .await;
+    assert_eq!(wrong(&server, " dropped"), 12);
+}
+
+/// A server that refuses everything for a while, and is slow after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_outlives_a_server_that_refuses_and_is_slow() {
+    let Some((server, url)) = server().await else { return };
+    let Some(mut fleet) = fleet(&url).await else { return };
+    goes_on(&mut fleet, async {
+        server.fail(r#"{"status": 503, "code": "SlowDown", "times": 60}"#);
+        let refused = || async { (wrong(&server, " 503") >= 60).then_some(()) };
+        certfleet_testkit::eventually("it refused", std::time::Duration::from_secs(120), refused).await;
+        server.fail(r#"{"delay_ms": 300, "times": 100}"#);
+    })
+    .await;
+}
