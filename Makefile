@@ -2,7 +2,7 @@
 
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/certfleet/target
 
-.PHONY: demo test lint bench build install-tools
+.PHONY: demo test lint bench sim build install-tools
 
 # The main job on this machine: a CA, three nodes, nginx and HAProxy, all on loopback. KEEP=1 leaves it running.
 demo:
@@ -20,6 +20,11 @@ lint:
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	scripts/deny
+
+# Simulated fleets, one for each seed: make sim SEEDS=1000000
+sim:
+	@scripts/setup build
+	cargo run --release -p certfleet-sim -- --seeds $(or $(SEEDS),2000)
 
 bench:
 	@scripts/setup bench

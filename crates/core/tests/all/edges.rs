@@ -12,7 +12,7 @@ const TABLE: [(&str, &[&str]); 9] = [
     ("edge", &["core"]),
     ("node", &["core", "store", "acme", "deploy", "edge"]),
     ("cli", &["node"]),
-    ("sim", &["core", "node"]),
+    ("sim", &["core", "store", "acme", "deploy", "edge", "node"]),
     ("testkit", &[]),
 ];
 

@@ -14,4 +14,4 @@ mod work;
 
 pub use parts::DaemonError;
 pub use run::{Control, run};
-pub use surroundings::{Surroundings, ThisMachine};
+pub use surroundings::{Authorities, Surroundings, Targets, Task, ThisMachine};
