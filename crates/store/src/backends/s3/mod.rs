@@ -8,7 +8,7 @@
 //! Always holds:
 //! * a write is one PUT whose condition is the ETag of what it replaces, or that there is nothing; no two writes of a key have the same ETag;
 //! * a delete is such a write, too: S3 as such has no conditional delete, and what is not there any more cannot refuse a late creation;
-//! * an absent answer is given only after the store's identity was read, so a bucket that was emptied is never taken for an empty store;
+//! * where there is no object, the store's identity is read before anything is made of that; a bucket that was emptied is never an empty store;
 //! * a request goes out once, and is said to have failed only if it was never sent or S3 refused it; else it is `Unknown`.
 //!
 //! Deliberately not here: event queues (one more service to set up), versions of objects, uploads in parts.
