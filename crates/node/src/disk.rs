@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +14,8 @@ use zeroize::Zeroizing;
 pub const STATE_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Room for a value as JSON, in bytes: what has a secret in the clear fits, so that no copy is left behind by growing.
 const JSON_BYTES: usize = 16 * 1024;
+/// Writers of one file take turns, since they have one temporary file; most writers of different files do not meet.
+static TURNS: [Mutex<()>; 64] = [const { Mutex::new(()) }; 64];
 pub(crate) const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_DIR: u32 = 0o700;
 
@@ -46,6 +49,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), DiskError> {
 fn write_whole(path: &Path, content: &[u8], synced: bool) -> Result<(), DiskError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_private_dir(dir)?;
+    let _turn = turn(path);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let temporary = dir.join(format!(".{name}.{}", std::process::id()));
     let written = write_new(&temporary, content, synced).and_then(|()| std::fs::rename(&temporary, path));
@@ -57,6 +61,11 @@ fn write_whole(path: &Path, content: &[u8], synced: bool) -> Result<(), DiskErro
         return Ok(());
     }
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir, "synced"))
+}
+
+fn turn(path: &Path) -> MutexGuard<'static, ()> {
+    let draw = certfleet_core::hash::draw(&[&path.to_string_lossy()]);
+    TURNS[draw as usize % TURNS.len()].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an earlier process with this number left is removed; nothing is written through a link that somebody laid.
@@ -123,6 +132,22 @@ mod tests {
         assert_eq!((mode(&path), mode(path.parent().expect("has one"))), (0o600, 0o700));
         assert_eq!(std::fs::read_dir(path.parent().expect("has one")).expect("lists").count(), 1);
         assert!(read(&dir.path().join("none")).expect("reads").is_none());
+    }
+
+    /// Two targets of one certificate keep the same key and chain at the same moment.
+    #[test]
+    fn a_file_that_many_write_at_once_is_one_of_theirs() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("file");
+        std::thread::scope(|scope| {
+            for writer in 0..8u8 {
+                let path = &path;
+                scope.spawn(move || (0..50).for_each(|_| write_json_unsynced(path, &vec![writer; 1000]).expect("writes")));
+            }
+        });
+        let read: Vec<u8> = read_json(&path).expect("whole").expect("there");
+        assert_eq!(read, vec![read[0]; 1000]);
+        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 1);
     }
 
     #[test]
