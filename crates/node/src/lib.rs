@@ -2,6 +2,7 @@
 //!
 //! The only crate that wires the others together. Choices are made in `core`; here they are carried out, and their results reported.
 
+mod beats;
 pub mod central;
 pub mod clock;
 pub mod config;

@@ -8,7 +8,9 @@ use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::NodeName;
 use certfleet_store::{Change, Listing, Store, StoreError, Unreadable, Watch};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
+use crate::beats::Beats;
 use crate::executor::Found;
 
 /// What the daemon's view is made of, those first who say whose word counts. Of the wraps, only the reader's own are taken. Keys and versions
@@ -28,15 +30,17 @@ pub enum Seen {
     Everything(Vec<Found>, Vec<Unreadable>),
     /// Some values.
     Some(Vec<Found>, Vec<Unreadable>),
+    /// These nodes beat.
+    Beats(Vec<NodeName>),
     /// It cannot be read.
     Away(String),
 }
 
 /// Reads and watches until the receiver is gone. `look_again` makes it list everything anew.
 pub async fn observe(store: Arc<dyn Store>, me: NodeName, seen: mpsc::Sender<Seen>, look_again: Arc<Notify>) {
-    let mut pause = RETRY_MS_MIN;
+    let (mut pause, mut beats) = (RETRY_MS_MIN, Beats::default());
     loop {
-        let reason = match session(store.as_ref(), &me, &seen, &look_again, &mut pause).await {
+        let reason = match session(store.as_ref(), &me, &seen, &look_again, &mut pause, &mut beats).await {
             Ok(()) => continue,
             Err(End::Closed) => return,
             Err(End::Store(error)) => error.to_string(),
@@ -61,7 +65,14 @@ impl From<StoreError> for End {
 }
 
 /// One listing and the changes after it; ends when everything must be listed again. The watch begins first, so nothing falls between.
-async fn session(store: &dyn Store, me: &NodeName, seen: &mpsc::Sender<Seen>, look_again: &Notify, pause: &mut u64) -> Result<(), End> {
+async fn session(
+    store: &dyn Store,
+    me: &NodeName,
+    seen: &mpsc::Sender<Seen>,
+    look_again: &Notify,
+    pause: &mut u64,
+    beats: &mut Beats,
+) -> Result<(), End> {
     let mut watch = store.watch("").await?;
     let (found, unreadable) = list(store, me).await?;
     send(seen, Seen::Everything(found, unreadable)).await?;
@@ -75,7 +86,9 @@ async fn session(store: &dyn Store, me: &NodeName, seen: &mpsc::Sender<Seen>, lo
             () = look_again.notified() => return Ok(()),
             keys = next(&mut watch, me) => match keys {
                 Some(keys) => {
-                    let (found, unreadable) = read(store, &keys).await?;
+                    let (beating, news) = beats.apart(keys, Instant::now());
+                    send(seen, Seen::Beats(beating)).await?;
+                    let (found, unreadable) = read(store, &news).await?;
                     send(seen, Seen::Some(found, unreadable)).await?;
                 }
                 None => return Ok(()),

@@ -31,6 +31,7 @@ mod wrap;
 pub use action::{Action, Call, Event, Readers, RequestKey, Subject, WantedKey, WantedRequest, WantedWrap};
 pub use admit::admission;
 pub use plan::Plan;
+pub use presence::BEAT_IDLE_MS;
 pub use rollout::Gate;
 pub use transition::renewal_moment;
 pub use wish::{go_back, request_renewal, resume_rollout};

@@ -15,7 +15,7 @@ const LACKS_MAX: usize = 50;
 /// Between two beats while holding, in milliseconds.
 const BEAT_HOLDING_MS: u64 = 1_000;
 /// Between two beats otherwise, in milliseconds.
-const BEAT_IDLE_MS: u64 = 60_000;
+pub const BEAT_IDLE_MS: u64 = 60_000;
 /// The least time between two beats that only tell of other troubles, in milliseconds.
 const BEAT_TROUBLED_MS: u64 = 5_000;
 

@@ -33,7 +33,9 @@ pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
 }
 
 fn paused(pause: &Pause, about: &str, now: Now, plan: &mut Plan) {
-    let end = pause.until + Duration::from_secs(STALE_SECONDS);
+    // That the store is away is told for as long as it is, by what reads it.
+    let stale = if pause.of_store { Duration::ZERO } else { Duration::from_secs(STALE_SECONDS) };
+    let end = pause.until + stale;
     if now.mono < end {
         plan.troubles.insert(format!("{about}{}", pause.why));
         plan.wake(end);

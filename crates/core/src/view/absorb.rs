@@ -20,6 +20,8 @@ const BAR_SECONDS_MAX: u64 = 300;
 const PAUSE_MS_MIN: u64 = 250;
 /// Longest such pause, in milliseconds.
 const PAUSE_MS_MAX: u64 = 60_000;
+/// Longest pause of what failed since the store could not be reached, once it can be, in milliseconds.
+const STORE_BACK_MS_MAX: u64 = 5_000;
 /// First delay between two looks at an order, in milliseconds; half again as long each time.
 const LOOK_MS_MIN: u64 = 150;
 /// Longest such delay, in milliseconds.
@@ -101,6 +103,8 @@ pub enum Outcome {
     Lacks(SpkiHash, String),
     /// It failed here, not at a CA; it is tried again.
     Failed(String),
+    /// The same, since the store could not be reached.
+    Away(String),
 }
 
 impl View {
@@ -111,15 +115,16 @@ impl View {
             self.local.holds.remove(key);
             self.local.lacks.entry(key.clone()).or_insert(now.mono);
         }
-        if let Outcome::Failed(why) | Outcome::Lacks(_, why) = outcome {
+        let of_store = matches!(outcome, Outcome::Away(_));
+        if let Outcome::Failed(why) | Outcome::Lacks(_, why) | Outcome::Away(why) = outcome {
             let count = self.local.pauses.get(subject).map_or(0, |pause| pause.count);
             let until = now.mono + doubled(PAUSE_MS_MIN, count, PAUSE_MS_MAX);
-            self.local.pauses.insert(subject.clone(), Pause { until, count: count.saturating_add(1), why });
+            self.local.pauses.insert(subject.clone(), Pause { until, count: count.saturating_add(1), why, of_store });
             return;
         }
         self.local.pauses.remove(subject);
         match outcome {
-            Outcome::Done | Outcome::Failed(_) | Outcome::Lacks(..) => {}
+            Outcome::Done | Outcome::Failed(_) | Outcome::Lacks(..) | Outcome::Away(_) => {}
             Outcome::Opened(key) => self.opened(key),
             Outcome::Wrapped(key, node) => drop(self.local.wrapped.insert((key, node), now.mono)),
             Outcome::Beaten(presence) => self.local.beaten_at = Some((now.mono, presence)),
@@ -138,6 +143,14 @@ impl View {
             Outcome::LookedThrough(blobs) => self.looked_through(&blobs, now.mono),
             Outcome::Removed(keys) => self.local.unreferenced.retain(|key, _| !keys.contains(key)),
             Outcome::StoodIn(cert, target) => drop(self.local.stood_in.insert((cert, target))),
+        }
+    }
+
+    /// The store was read as a whole: what could not reach it before is tried again soon. Not at once, in case that it can only be read.
+    pub fn store_is_back(&mut self, now: Mono) {
+        let soon = now + Duration::from_millis(STORE_BACK_MS_MAX);
+        for pause in self.local.pauses.values_mut().filter(|pause| pause.of_store) {
+            pause.until = pause.until.min(soon);
         }
     }
 
@@ -193,7 +206,7 @@ impl View {
         };
         let count = self.local.bars.get(issuer).map_or(0, |bar| bar.count);
         let until = now + doubled(BAR_SECONDS_MIN * 1000, count, BAR_SECONDS_MAX * 1000);
-        self.local.bars.insert(issuer.clone(), Bar { until, count: count.saturating_add(1), why: error.to_string() });
+        self.local.bars.insert(issuer.clone(), Bar { until, count: count.saturating_add(1), why: error.to_string(), of_store: false });
     }
 
     fn installed(&mut self, target: &TargetName, results: Vec<InstallResult>, now: Now) {

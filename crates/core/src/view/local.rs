@@ -93,6 +93,8 @@ pub struct Pause {
     pub count: u32,
     /// Why.
     pub why: String,
+    /// The store could not be reached: it is no longer a trouble when it can be.
+    pub of_store: bool,
 }
 
 /// A CA that cannot be used from here; raises no shared backoff.

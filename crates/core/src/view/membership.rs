@@ -80,6 +80,13 @@ impl View {
             .is_some_and(|seen| seen.value.state == PresenceState::Live && now.since(seen.changed_at).as_secs() < LIVE_SECONDS)
     }
 
+    /// A node has beaten, and what it said was not read: it lives, and what it said before stands.
+    pub fn heard(&mut self, node: &NodeName, now: Mono) {
+        if let Some(seen) = self.presence.get_mut(node) {
+            seen.changed_at = now;
+        }
+    }
+
     /// Members that may do `role`, removed ones left out. What a node presents wins over what it was granted, since it can only be less.
     pub fn members_with(&self, role: Role) -> impl Iterator<Item = &NodeName> {
         self.nodes

@@ -166,6 +166,35 @@ fn failures_here_pause_only_their_subject() {
 }
 
 #[test]
+fn a_beat_that_was_not_read_is_a_sign_of_life() {
+    let mut view = view();
+    view.presence.insert(name("b"), seen(presence("b", 1), 0, 0));
+    let lives = |view: &View, at: u64| view.is_live(&name("b"), mono(at));
+    assert!(lives(&view, 149) && !lives(&view, 150));
+    view.heard(&name("b"), mono(120));
+    assert!(lives(&view, 269) && !lives(&view, 270));
+    assert_eq!(view.presence[&name::<NodeName>("b")].read_at, mono(0), "who judges it reads it first");
+    view.heard(&name("unknown"), mono(120));
+    assert!(!view.presence.contains_key(&name::<NodeName>("unknown")));
+}
+
+#[test]
+fn what_could_not_reach_the_store_is_tried_soon_after_it_is_back() {
+    let mut view = view();
+    let (reached, other) = (Subject::Cert(cert()), Subject::Presence);
+    for _ in 0..12 {
+        view.absorb(&reached, Outcome::Away("timed out".into()), at(100));
+        view.absorb(&other, Outcome::Failed("disk full".into()), at(100));
+    }
+    view.store_is_back(mono(101));
+    assert_eq!(view.local.pauses[&reached].until, mono(106));
+    assert_eq!(view.local.pauses[&other].until, mono(160), "another reason may still hold");
+    let told = |now: u64| decide(&view, at(now), 0).troubles.iter().cloned().collect::<Vec<_>>().join("; ");
+    assert!(told(102).contains("timed out") && !told(107).contains("timed out"), "{}", told(107));
+    assert!(told(107).contains("disk full"));
+}
+
+#[test]
 fn targets_are_tried_again_by_what_they_said() {
     let mut view = view();
     let mut install = |state, settled| {

@@ -165,6 +165,7 @@ impl Daemon {
         self.sight_stale |= match &what {
             Seen::Some(found, _) => bears_on_sight(found),
             Seen::Everything(..) | Seen::Away(_) => true,
+            Seen::Beats(_) => false,
         };
         match what {
             Seen::Away(why) => {
@@ -179,7 +180,9 @@ impl Daemon {
                 }
                 self.answers_stale = true;
                 self.kit.take_in(&mut seen.view, &found, unreadable, now.mono);
+                seen.view.store_is_back(now.mono);
             }
+            Seen::Beats(nodes) => nodes.iter().for_each(|node| seen.view.heard(node, now.mono)),
             Seen::Some(found, unreadable) => {
                 self.answers_stale |= bears_on_answers(&found);
                 self.kit.take_in(&mut seen.view, &found, unreadable, now.mono);

@@ -100,6 +100,7 @@ impl Executor {
                 tracing::warn!(event = "action-failed", subject = ?subject, error = %error);
                 let outcome = match error {
                     ActionError::Lacks(key, why) => Outcome::Lacks(key, why),
+                    other if store_away.is_some() => Outcome::Away(other.to_string()),
                     other => Outcome::Failed(other.to_string()),
                 };
                 Executed { subject, found: Vec::new(), outcome, store_away }

@@ -23,7 +23,7 @@ impl World {
             return;
         }
         let (keys, outcome) = if self.machine(&ticket.machine).cut_from_store && touches_store(&ticket.action) {
-            (Vec::new(), Outcome::Failed("the store cannot be reached: timed out".into()))
+            (Vec::new(), Outcome::Away("the store cannot be reached: timed out".into()))
         } else {
             self.carry_out(&ticket)
         };
