@@ -39,7 +39,11 @@ impl Keeper {
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        let segments = key.as_str().split('/').map(|segment| match segment.len() {
+        self.path_of(key.as_str())
+    }
+
+    fn path_of(&self, key: &str) -> PathBuf {
+        let segments = key.split('/').map(|segment| match segment.len() {
             0..=NAME_BYTES_MAX => segment.to_owned(),
             _ => certfleet_core::hash::sha256_hex(segment.as_bytes()),
         });
@@ -47,6 +51,21 @@ impl Keeper {
         path.extend(segments);
         path.as_mut_os_string().push(".json");
         path
+    }
+
+    fn path_of_made(&self, cert: &CertName) -> PathBuf {
+        self.path_of(&format!("made/{cert}"))
+    }
+
+    /// Keeps the sealed key that this node made last for a certificate, whoever is meant to read it: an engine that loses acknowledged writes
+    /// may lose it before anybody has installed it.
+    pub fn keep_made(&self, cert: &CertName, key: &Key, envelope: &Envelope) -> Result<(), DiskError> {
+        disk::write_json(&self.path_of_made(cert), &Kept { key: key.clone(), envelope: envelope.clone() })
+    }
+
+    /// The key under `key`, if it is the one that was made last for the certificate.
+    pub fn made(&self, cert: &CertName, key: &Key) -> Option<Envelope> {
+        read(&self.path_of_made(cert)).filter(|kept| kept.key == *key).map(|kept| kept.envelope)
     }
 
     /// What is kept of `key`. A file that cannot be read is as good as none.
@@ -154,6 +173,15 @@ mod tests {
         assert_eq!((keeper.all("").len(), keeper.all("certs").len()), (4, 2));
         keeper.forget(&"fleet".parse().expect("key"));
         assert_eq!(keeper.get(&"fleet".parse().expect("key")), None);
+    }
+
+    #[test]
+    fn of_the_keys_made_for_a_certificate_the_last_is_kept() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let (keeper, cert) = (Keeper::new(dir.path()), "example.com".parse().expect("name"));
+        let keys = ["a", "b"].map(|key| RecordKey::PrivateKey(SpkiHash::of(key.as_bytes())).key());
+        keys.iter().for_each(|key| keeper.keep_made(&cert, key, &envelope(key)).expect("keeps"));
+        assert_eq!(keys.map(|key| keeper.made(&cert, &key).is_some()), [false, true]);
     }
 
     #[test]

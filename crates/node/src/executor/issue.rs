@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use certfleet_acme::{AccountRef, CertificateAuthority};
+use certfleet_acme::{AccountRef, CertificateAuthority, inspect_csr};
 use certfleet_core::ca::CaError;
 use certfleet_core::decide::Call;
 use certfleet_core::envelope::Expect;
@@ -33,6 +33,10 @@ impl Executor {
     pub(super) async fn call(&self, cert: CertName, number: Generation, issuer: IssuerName, call: Call) -> Done {
         let (authority, account) = (self.authority(&issuer)?, self.account(&issuer)?);
         let name = call.name();
+        if let Call::Finalize(_, csr) = &call {
+            let key = inspect_csr(csr).map_err(|e| ActionError::Other(format!("{cert}: {e}")))?.key;
+            self.see_to_key(&cert, &key).await?;
+        }
         crash::point("before-ca", name);
         let reply = ask(authority.as_ref(), &account, call).await;
         crash::point("after-ca", name);
@@ -57,6 +61,10 @@ impl Executor {
             found = self.put(&key, &version, &expect).await?.0;
         }
         let hash = stored_version(&found, &version)?;
+        if let (key, Some(stored)) = &found {
+            self.keeper.keep(key, &stored.envelope).map_err(|e| ActionError::Other(e.to_string()))?;
+            self.keeper.tidy(&cert, number);
+        }
         Ok((Vec::new(), Outcome::VersionStored(cert, number, hash)))
     }
 }

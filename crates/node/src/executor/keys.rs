@@ -3,7 +3,7 @@
 use certfleet_acme::{KeyAndCsr, csr_with_key, with_csr};
 use certfleet_core::decide::{RequestKey, WantedKey, WantedRequest, WantedWrap};
 use certfleet_core::envelope::{Envelope, Expect};
-use certfleet_core::key::RecordKey;
+use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::{CertName, Generation, Identifier, SpkiHash};
 use certfleet_core::records::{AccountKeyRecord, PrivateKeyRecord, RequestRecord, WrapRecord};
 use certfleet_core::secret::{Sealed, Secret, Wrap};
@@ -42,11 +42,12 @@ impl Executor {
         };
         drop(made.key_pem);
         crash::point("before-store", "key");
-        let (_, done) = self.put(&RecordKey::PrivateKey(made.spki.clone()), &record, &Expect::Absent).await?;
+        let ((key, stored), done) = self.put(&RecordKey::PrivateKey(made.spki.clone()), &record, &Expect::Absent).await?;
         crash::point("after-store", "key");
-        if !done {
+        let Some(stored) = stored.filter(|_| done) else {
             return Err(ActionError::Other(format!("{cert}: a fresh key's hash is in the store already")));
-        }
+        };
+        self.keeper.keep_made(&cert, &key, &stored.envelope).map_err(|e| ActionError::Other(e.to_string()))?;
         Ok((Vec::new(), Outcome::KeyMade(cert, number, MadeKey { key: made.spki, csr: made.csr_der })))
     }
 
@@ -109,6 +110,7 @@ impl Executor {
     /// count, or does not open, is as good as none: then somebody who has the key wraps it for this node, and puts the record right.
     pub(super) async fn private_key(&self, cert: &CertName, spki: &SpkiHash) -> Result<Secret, ActionError> {
         let key = RecordKey::PrivateKey(spki.clone());
+        self.keep_what_was_made(cert, &key)?;
         let kept: Option<PrivateKeyRecord> = self.kept(&key).ok().flatten();
         let opened = || kept.as_ref().and_then(|record| self.open_key(cert, record).ok());
         if let Some(secret) = opened() {
@@ -128,6 +130,14 @@ impl Executor {
         let secret = self.open_key(cert, &record)?;
         self.keep(&key, &envelope)?;
         Ok(secret)
+    }
+
+    /// A key that this node made and is meant to read need not be in the store any more.
+    fn keep_what_was_made(&self, cert: &CertName, key: &RecordKey) -> Result<(), ActionError> {
+        match self.keeper.made(cert, &key.key()).filter(|_| self.keeper.get(&key.key()).is_none()) {
+            Some(made) => self.keep(key, &made),
+            None => Ok(()),
+        }
     }
 
     /// The wrap that somebody made for this node since. One that does not count is none.
@@ -159,8 +169,9 @@ impl Executor {
     pub(super) async fn wrap(&self, wanted: WantedWrap) -> Done {
         let WantedWrap { spki, cert, node, sealing_key } = wanted;
         let (sealed, purpose) = self.sealed(&spki, cert.as_ref()).await?;
-        if cert.is_some() {
+        if let Some(cert) = &cert {
             self.put_key_right(&spki).await?;
+            self.put_versions_right(cert, &spki).await?;
         }
         let later: Option<WrapRecord> = self.kept(&RecordKey::Wrap(spki.clone(), self.pen.node().clone()))?;
         let later: Option<&Wrap> = later.as_ref().map(|later| &later.wrap);
@@ -187,6 +198,37 @@ impl Executor {
             let expect = self.base(&key).await?;
             self.put(&key, &kept.body, &expect).await?;
             tracing::warn!(event = "key-put-right", key = %key, "what stood there was not the key that its readers have");
+        }
+        Ok(())
+    }
+
+    /// The same of the chains that this key is in.
+    async fn put_versions_right(&self, cert: &CertName, spki: &SpkiHash) -> Result<(), ActionError> {
+        for (number, _) in self.keeper.generations(cert).into_iter().filter(|(_, key)| key == spki) {
+            self.put_back_lost(&RecordKey::Version(cert.clone(), number).key(), |key| self.keeper.get(key)).await?;
+        }
+        Ok(())
+    }
+
+    /// An engine that loses acknowledged writes may have lost what an attempt is built on: the key that was made for it, the chain that was
+    /// stored. What this node has of it is put back before the CA, or the fleet, is told to rely on it.
+    pub(super) async fn see_to_key(&self, cert: &CertName, spki: &SpkiHash) -> Result<(), ActionError> {
+        self.put_back_lost(&RecordKey::PrivateKey(spki.clone()).key(), |key| self.keeper.get(key).or_else(|| self.keeper.made(cert, key)))
+            .await
+    }
+
+    /// The same of a chain.
+    pub(super) async fn see_to_version(&self, cert: &CertName, number: Generation) -> Result<(), ActionError> {
+        self.put_back_lost(&RecordKey::Version(cert.clone(), number).key(), |key| self.keeper.get(key)).await
+    }
+
+    async fn put_back_lost(&self, key: &Key, kept: impl Fn(&Key) -> Option<Envelope>) -> Result<(), ActionError> {
+        if !matches!(self.read(key).await, Ok((_, None))) {
+            return Ok(());
+        }
+        if let Some(envelope) = kept(key) {
+            self.put_envelope(key.clone(), envelope, &Expect::Absent).await?;
+            tracing::warn!(event = "lost-and-put-back", key = %key, "the store lost what it had acknowledged");
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Actions that write or read records.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use certfleet_core::decide::Event;
 use certfleet_core::envelope::{Envelope, Expect, Revision};
@@ -69,7 +69,18 @@ impl Executor {
         if done {
             tracing::info!(event = "recorded", key = %record);
         }
+        if let RecordKey::Cert(cert) = &record {
+            self.see_to_placed(cert, &value).await?;
+        }
         Ok((vec![found], Outcome::Done))
+    }
+
+    /// Where an engine lost a record that had been acknowledged, it lost the key and the chain that were stored just before it too.
+    async fn see_to_placed(&self, cert: &CertName, record: &serde_json::Value) -> Result<(), ActionError> {
+        let record: CertRecord = serde_json::from_value(record.clone()).map_err(|e| ActionError::Other(format!("certs/{cert}: {e}")))?;
+        let Some(placed) = &record.placed else { return Ok(()) };
+        self.see_to_key(cert, &placed.key).await?;
+        self.see_to_version(cert, placed.placement.generation).await
     }
 
     pub(super) async fn put_back(&self, key: Key, envelope: Envelope, expect: Expect) -> Done {
@@ -135,17 +146,24 @@ impl Executor {
     }
 
     pub(super) async fn write_certificate(&self, cert: CertName, expect: Expect, record: CertRecord, event: Event) -> Done {
+        if let Some(placed) = record.placed.as_ref().filter(|_| event == Event::Placed) {
+            self.see_to_key(&cert, &placed.key).await?;
+            self.see_to_version(&cert, placed.placement.generation).await?;
+        }
         crash::point("before-cas", event.name());
+        let start = Instant::now();
         let (found, done) = self.put(&RecordKey::Cert(cert.clone()), &record, &expect).await?;
+        let took = start.elapsed();
         crash::point("after-cas", event.name());
         if done {
-            self.tell(&cert, &record, event);
+            self.tell(&cert, &record, event, took);
         }
         Ok((vec![found], Outcome::Done))
     }
 
     /// One log line for each change of a record, with the same field names everywhere.
-    fn tell(&self, cert: &CertName, record: &CertRecord, event: Event) {
+    fn tell(&self, cert: &CertName, record: &CertRecord, event: Event, write: Duration) {
+        let write_ms = u64::try_from(write.as_millis()).unwrap_or(u64::MAX);
         let last = record.history.last();
         let attempt = record.attempt.as_ref().map_or_else(|| last.map_or(0, |entry| entry.number.0), |attempt| attempt.number.0);
         let order = record.attempt.as_ref().and_then(|attempt| attempt.step.order()).unwrap_or("-");
@@ -158,9 +176,9 @@ impl Executor {
         self.metrics.attempt(event);
         let event = event.name();
         if problem == "-" {
-            tracing::info!(event, cert = %cert, attempt, step, order);
+            tracing::info!(event, cert = %cert, attempt, step, order, write_ms);
         } else {
-            tracing::warn!(event, cert = %cert, attempt, step, order, problem);
+            tracing::warn!(event, cert = %cert, attempt, step, order, problem, write_ms);
         }
     }
 }

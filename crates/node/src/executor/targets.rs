@@ -89,7 +89,9 @@ impl Executor {
             Some(envelope) => envelope,
             None => {
                 let (_, stored) = self.read(&key.key()).await?;
-                let stored = stored.ok_or_else(|| ActionError::Other(format!("{key} is not in the store")))?;
+                // Who has it has its key too, and puts both right.
+                let lost = || ActionError::Lacks(placed.key.clone(), format!("{key} is not in the store"));
+                let stored = stored.ok_or_else(lost)?;
                 if stored.envelope.body_hash() != placed.version {
                     return Err(ActionError::Other(format!("{key} is not what the certificate's record vouches for")));
                 }
