@@ -1,10 +1,9 @@
 //! Servers that are full, crowded, locked or read-only.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use certfleet_store::{ErrorKind, Expect, Put, Store, StoreError, open};
+use certfleet_testkit::disk::SmallDisk;
 use certfleet_testkit::eventually;
 use certfleet_testkit::postgres::Postgres;
 use tokio::task::JoinSet;
@@ -147,46 +146,14 @@ async fn commits_that_no_standby_has_may_not_last() {
     assert_eq!(body(&store, "certs/a").await, 1);
 }
 
-/// A small file system for a tablespace; unmounted when this is dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` without the right to mount.
-    fn mount(at: &Path) -> Option<Self> {
-        std::fs::create_dir(at).expect("made");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "none"]).arg(at).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self(at.to_owned())),
-            refused => {
-                eprintln!("SKIPPED: a full disk needs the right to mount one: {refused:?}");
-                None
-            }
-        }
-    }
-}
-
-impl SmallDisk {
-    /// Makes room.
-    fn grow(&self) {
-        let grown = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status();
-        assert!(grown.is_ok_and(|status| status.success()));
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
 /// A full disk is named; what was there can be read, and written again when there is room.
 #[tokio::test]
 async fn full_disks_are_named() {
     let Some(server) = own(&[]).await else { return };
-    let Some(disk) = SmallDisk::mount(&server.socket_dir().join("small")) else { return };
+    let Some(disk) = SmallDisk::mount(&server.socket_dir().join("small"), 4) else { return };
     let store = made(&server.url("postgres")).await;
-    std::os::unix::fs::chown(&disk.0, Some(server.uid()), None).expect("root may give it away");
-    server.sql("postgres", &format!("CREATE TABLESPACE small LOCATION '{}'", disk.0.display())).await;
+    std::os::unix::fs::chown(disk.path(), Some(server.uid()), None).expect("root may give it away");
+    server.sql("postgres", &format!("CREATE TABLESPACE small LOCATION '{}'", disk.path().display())).await;
     server.sql("postgres", "ALTER TABLE certfleet.records SET TABLESPACE small").await;
     let first = create(&store, "certs/a", 1).await;
     let refused = fill(&store).await;
@@ -196,7 +163,7 @@ async fn full_disks_are_named() {
         "{refused}"
     );
     assert_eq!(store.get(&key("certs/a")).await.expect("read").expect("there").revision, first);
-    disk.grow();
+    disk.grow(64);
     create(&store, "certs/b", incompressible()).await;
 }
 

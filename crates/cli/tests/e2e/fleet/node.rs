@@ -100,7 +100,7 @@ impl Fleet {
     }
 
     fn run(&mut self, n: u8, crash_at: Option<&str>, log: &Path) {
-        let (config, name) = (self.config_path(), self.name(n));
+        let (config, name, stop_at) = (self.config_path(), self.name(n), self.stop_at());
         let node = self.node_mut(n);
         let mut command = Command::new(BINARY);
         command.arg("-c").arg(config).arg("run").env("CERTFLEET_NODE", name.as_str());
@@ -108,7 +108,30 @@ impl Fleet {
             Some(point) => command.env("CERTFLEET_CRASH_AT", point),
             None => command.env_remove("CERTFLEET_CRASH_AT"),
         };
+        command.env("CERTFLEET_STOP_AT", &stop_at);
         node.process = Some(Process::start(&node.name, &mut command, log).expect("a node starts"));
+    }
+
+    fn stop_at(&self) -> PathBuf {
+        self.lab.dir.path().join("stop-at")
+    }
+
+    /// Whichever node comes to this crash point first is to wait there.
+    pub fn stop_first_at(&self, point: &str) {
+        std::fs::write(self.stop_at(), point).expect("it can be written");
+    }
+
+    /// Waits until a node has come there; [`Self::go_on`] lets it go on.
+    pub async fn stands_still(&self) -> u8 {
+        let standing = self.stop_at().with_extension("standing");
+        let stands = |id: u32, n: &u8| self.node(*n).process.as_ref().is_some_and(|process| process.id() == id);
+        let who = || async { std::fs::read_to_string(&standing).ok()?.parse().ok().and_then(|id| self.numbers().find(|n| stands(id, n))) };
+        self.until("a node comes to the point and waits", who).await
+    }
+
+    /// Whoever waits at a crash point goes on.
+    pub fn go_on(&self) {
+        std::fs::remove_file(self.stop_at().with_extension("standing")).expect("a node waits");
     }
 
     /// Starts all.
