@@ -19,7 +19,7 @@ pub fn version() -> Option<String> {
     Some(format!("Caddy {}", text.split(' ').next().unwrap_or_default().trim_start_matches('v')))
 }
 
-fn configuration(lab: &Lab, node: usize) -> Value {
+fn configuration(lab: &Lab, node: usize, interval_seconds: Option<u64>) -> Value {
     let host = lab.hosts[node].to_string();
     let issuer = json!({
         "module": "acme",
@@ -31,6 +31,10 @@ fn configuration(lab: &Lab, node: usize) -> Value {
             "bind_host": host,
         },
     });
+    let mut automation = json!({ "policies": [{ "subjects": lab.names, "issuers": [issuer] }] });
+    if let Some(seconds) = interval_seconds {
+        automation["renew_interval"] = format!("{seconds}s").into();
+    }
     json!({
         "admin": { "disabled": true },
         "logging": { "logs": { "default": { "level": "DEBUG" } } },
@@ -44,22 +48,24 @@ fn configuration(lab: &Lab, node: usize) -> Value {
                     "automatic_https": { "disable_redirects": true },
                 },
             } },
-            "tls": { "automation": { "policies": [{ "subjects": lab.names, "issuers": [issuer] }] } },
+            "tls": { "automation": automation },
         },
     })
 }
 
+/// Starts one instance; between two looks for renewals it waits so long, or as it usually does.
+pub fn start(lab: &Lab, node: usize, interval_seconds: Option<u64>) -> Process {
+    let dir = lab.dir().join(format!("caddy-{node}"));
+    std::fs::create_dir_all(&dir).expect("a directory can be made");
+    let config = dir.join("caddy.json");
+    std::fs::write(&config, configuration(lab, node, interval_seconds).to_string()).expect("the configuration can be written");
+    let mut command = Command::new("caddy");
+    command.args(["run", "--config"]).arg(&config).env("HOME", &dir).env("XDG_DATA_HOME", &dir).env("XDG_CONFIG_HOME", &dir);
+    Process::start("caddy", &mut command, &dir.join("log")).expect("caddy can be started")
+}
+
 fn start_all(lab: &Lab) -> Vec<Process> {
-    let start = |node: usize| {
-        let dir = lab.dir().join(format!("caddy-{node}"));
-        std::fs::create_dir_all(&dir).expect("a directory can be made");
-        let config = dir.join("caddy.json");
-        std::fs::write(&config, configuration(lab, node).to_string()).expect("the configuration can be written");
-        let mut command = Command::new("caddy");
-        command.args(["run", "--config"]).arg(&config).env("HOME", &dir).env("XDG_DATA_HOME", &dir).env("XDG_CONFIG_HOME", &dir);
-        Process::start("caddy", &mut command, &dir.join("log")).expect("caddy can be started")
-    };
-    (0..lab.hosts.len()).map(start).collect()
+    (0..lab.hosts.len()).map(|node| start(lab, node, None)).collect()
 }
 
 /// Until all of these nodes serve everything; [`LIMIT`] if they do not within that.

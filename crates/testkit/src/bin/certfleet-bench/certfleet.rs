@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use certfleet_testkit::Process;
 
-use crate::{LIMIT, Lab, NODES};
+use crate::{LIMIT, Lab};
 
 /// How often files are looked for.
 const POLL: Duration = Duration::from_millis(5);
@@ -16,16 +16,24 @@ const POLL: Duration = Duration::from_millis(5);
 pub struct Fleet {
     program: PathBuf,
     dir: PathBuf,
+    store: String,
+    nodes: u8,
 }
 
 impl Fleet {
-    /// Writes the configuration, makes the fleet, joins the nodes.
+    /// The same as [`Self::prepare_on`] on a shared directory.
     pub fn prepare(lab: &Lab, program: &Path) -> Self {
-        let fleet = Self { program: program.to_owned(), dir: lab.dir().to_owned() };
+        Self::prepare_on(lab, program, &format!("file://{}/store", lab.dir().display()))
+    }
+
+    /// Writes the configuration, makes the fleet in this store, joins the nodes.
+    pub fn prepare_on(lab: &Lab, program: &Path, store: &str) -> Self {
+        let nodes = u8::try_from(lab.hosts.len()).expect("few nodes");
+        let fleet = Self { program: program.to_owned(), dir: lab.dir().to_owned(), store: store.to_owned(), nodes };
         std::fs::write(fleet.dir.join("certfleet.toml"), fleet.configuration(lab)).expect("the configuration can be written");
-        (1..=NODES).for_each(|n| std::fs::create_dir_all(fleet.dir.join(format!("n{n}/live"))).expect("a directory can be made"));
+        fleet.numbers().for_each(|n| std::fs::create_dir_all(fleet.dir.join(format!("n{n}/live"))).expect("a directory can be made"));
         fleet.command(1, &["init", "--node", "n1"]);
-        for n in 2..=NODES {
+        for n in fleet.numbers().skip(1) {
             let token = fleet.command(1, &["invite", &format!("n{n}")]);
             fleet.command(n, &["join", token.trim()]);
         }
@@ -33,9 +41,9 @@ impl Fleet {
     }
 
     fn configuration(&self, lab: &Lab) -> String {
-        let dir = self.dir.display();
+        let (dir, store) = (self.dir.display(), &self.store);
         let mut text = format!(
-            "[fleet]\nname = \"bench\"\nstore = \"file://{dir}/store\"\n[issuer.pebble]\ndirectory = \"{}\"\nroot = \"{}\"\nagree_tos = true\n\
+            "[fleet]\nname = \"bench\"\nstore = \"{store}\"\n[issuer.pebble]\ndirectory = \"{}\"\nroot = \"{}\"\nagree_tos = true\n\
              [log]\nformat = \"json\"\nlevel = \"debug\"\n[deploy.plain]\nkind = \"files\"\ndir = \"{dir}/{{node}}/live/{{name}}\"\nverify = \"off\"\n",
             lab.pebble.directory_url(),
             lab.pebble.root_pem_path().display()
@@ -56,7 +64,17 @@ impl Fleet {
         command
     }
 
-    fn command(&self, node: u8, words: &[&str]) -> String {
+    fn numbers(&self) -> impl Iterator<Item = u8> + use<> {
+        1..=self.nodes
+    }
+
+    /// Where a node, the first being 1, writes its log.
+    pub fn log(&self, node: usize) -> PathBuf {
+        self.dir.join(format!("n{node}/log"))
+    }
+
+    /// Runs a command as this node.
+    pub fn command(&self, node: u8, words: &[&str]) -> String {
         let output = self.base(node).args(words).output().expect("certfleet can be run");
         assert!(output.status.success(), "certfleet {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -64,7 +82,7 @@ impl Fleet {
 
     fn run(&self, node: u8) -> Process {
         let mut command = self.base(node);
-        Process::start("certfleet", command.arg("run"), &self.dir.join(format!("n{node}/log"))).expect("certfleet can be started")
+        Process::start("certfleet", command.arg("run"), &self.log(node.into())).expect("certfleet can be started")
     }
 
     /// A stand-in has no chain of more than one certificate; what the CA issued has.
@@ -73,12 +91,12 @@ impl Fleet {
         std::fs::read_to_string(path).is_ok_and(|chain| chain.matches("BEGIN CERTIFICATE").count() > 1)
     }
 
-    async fn until(&self, lab: &Lab, nodes: &[u8]) -> Duration {
+    async fn until(&self, lab: &Lab, nodes: &[u8], limit: Duration) -> Duration {
         let start = Instant::now();
         for node in nodes {
             for name in &lab.names {
                 while !self.has(*node, name) {
-                    assert!(start.elapsed() < LIMIT, "{name} is not on n{node} after {LIMIT:?}; see {}", self.dir.display());
+                    assert!(start.elapsed() < limit, "{name} is not on n{node} after {limit:?}; see {}", self.dir.display());
                     tokio::time::sleep(POLL).await;
                 }
             }
@@ -88,14 +106,19 @@ impl Fleet {
 
     /// Starts all nodes at once; how long until all have installed everything.
     pub async fn until_all_have_all(&self, lab: &Lab) -> (Duration, Vec<Process>) {
-        let nodes: Vec<Process> = (1..=NODES).map(|n| self.run(n)).collect();
-        let all: Vec<u8> = (1..=NODES).collect();
-        (self.until(lab, &all).await, nodes)
+        self.until_all_have_all_within(lab, LIMIT).await
+    }
+
+    /// The same, for a fleet that may take so long.
+    pub async fn until_all_have_all_within(&self, lab: &Lab, limit: Duration) -> (Duration, Vec<Process>) {
+        let nodes: Vec<Process> = self.numbers().map(|n| self.run(n)).collect();
+        let all: Vec<u8> = self.numbers().collect();
+        (self.until(lab, &all, limit).await, nodes)
     }
 
     /// Kills the node that drives the order once its challenge was declared; how long until the others have the certificate.
     pub async fn until_others_have_it(&self, lab: &Lab) -> Duration {
-        let mut nodes: Vec<Process> = (1..=NODES).map(|n| self.run(n)).collect();
+        let mut nodes: Vec<Process> = self.numbers().map(|n| self.run(n)).collect();
         let start = Instant::now();
         let driver = loop {
             if let Some(driver) = nodes.iter().position(|node| node.output().contains("\"call\":\"ready\"")) {
@@ -107,8 +130,8 @@ impl Fleet {
         nodes[driver].kill();
         let killed = Instant::now();
         lab.without(driver).await;
-        let others: Vec<u8> = (1..=NODES).filter(|n| usize::from(*n) != driver + 1).collect();
-        self.until(lab, &others).await;
+        let others: Vec<u8> = self.numbers().filter(|n| usize::from(*n) != driver + 1).collect();
+        self.until(lab, &others, LIMIT).await;
         let took = killed.elapsed();
         assert_eq!(lab.pebble.orders_seen(), 1, "the others finish the same order");
         took

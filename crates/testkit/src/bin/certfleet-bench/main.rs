@@ -1,11 +1,18 @@
 //! `make bench`: how fast a fleet gets its certificates, how fast it goes on when a node dies, and what an idle node costs; for certfleet and,
-//! beside it on the same machine against the same CA, for Caddy on a shared directory.
+//! beside it on the same machine against the same CA, for Caddy on a shared directory. Then, on each engine, how fast a new generation reaches
+//! ten nodes ([`spread`]), and what an idle fleet costs its engine and its nodes ([`quiet`]).
 //!
 //! Prints Markdown. Nothing here passes or fails by a time.
 
 mod caddy;
+mod caddy_large;
 mod certfleet;
+mod engines;
+mod journal;
+mod large;
 mod measure;
+mod quiet;
+mod spread;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -48,11 +55,17 @@ pub struct Lab {
 
 impl Lab {
     async fn new(names: usize) -> Self {
+        Self::of(NODES, names, |_| {}).await
+    }
+
+    /// With so many machines.
+    pub async fn of(nodes: u8, names: usize, tune: impl FnOnce(&mut PebbleOptions)) -> Self {
         let site = Site::claim();
-        let (http_port, https_port) = (site.port_on_all(NODES), site.port_on_all(NODES));
-        let options = PebbleOptions { tls_port: https_port, ..PebbleOptions::new(http_port) };
+        let (http_port, https_port) = (site.port_on_all(nodes), site.port_on_all(nodes));
+        let mut options = PebbleOptions { tls_port: https_port, ..PebbleOptions::new(http_port) };
+        tune(&mut options);
         let pebble = Pebble::start(options).await.expect("pebble is installed");
-        let hosts: Vec<Ipv4Addr> = (1..=NODES).map(|n| site.host(n)).collect();
+        let hosts: Vec<Ipv4Addr> = (1..=nodes).map(|n| site.host(n)).collect();
         let names: Vec<String> = (0..names).map(|n| format!("n{n}.bench.example")).collect();
         for name in &names {
             pebble.set_a(name, &hosts).await;
@@ -104,7 +117,12 @@ async fn main() {
             None => eprintln!("SKIPPED: caddy is not installed (apt-get install caddy)"),
         }
     }
-    print_table(&rows);
+    if !rows.is_empty() {
+        print_table(&rows);
+    }
+    if wanted("engines") {
+        large::run().await;
+    }
 }
 
 async fn measure_certfleet() -> Figures {
@@ -147,7 +165,7 @@ async fn measure_caddy() -> Figures {
 }
 
 /// The binary beside this one.
-fn certfleet_program() -> PathBuf {
+pub fn certfleet_program() -> PathBuf {
     let own = std::env::current_exe().expect("a program knows where it lies");
     let program = own.with_file_name("certfleet");
     assert!(program.is_file(), "{} is not there: `make bench` builds it", program.display());

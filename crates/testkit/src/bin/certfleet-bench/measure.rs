@@ -30,11 +30,17 @@ pub async fn idle(pid: u32, span: Duration) -> Idle {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let before = ticks(pid);
     tokio::time::sleep(span).await;
-    let cpu_percent = (ticks(pid) - before) / TICKS / span.as_secs_f64() * 100.0;
+    let cpu_percent = percent(ticks(pid) - before, span.as_secs_f64());
     Idle { resident_mb: resident_mb(pid), cpu_percent }
 }
 
-fn ticks(pid: u32) -> f64 {
+/// Ticks in so many seconds as a share of one core.
+pub fn percent(ticks: f64, seconds: f64) -> f64 {
+    ticks / TICKS / seconds * 100.0
+}
+
+/// A process's time on the processor so far, in clock ticks.
+pub fn ticks(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
     let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
     let fields: Vec<&str> = after_name.split(' ').collect();
@@ -42,7 +48,8 @@ fn ticks(pid: u32) -> f64 {
     number(11) + number(12)
 }
 
-fn resident_mb(pid: u32) -> f64 {
+/// Its resident memory, in megabytes.
+pub fn resident_mb(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     line.split_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).unwrap_or_default() / 1024.0

@@ -1,0 +1,93 @@
+//! The engines that fleets are measured on, each a real server of this run's own. One more engine is one more line in [`start`] and [`ALL`].
+
+use std::any::Any;
+use std::path::Path;
+
+use certfleet_testkit::etcd::{Etcd, Setup};
+use certfleet_testkit::postgres::{Postgres, PostgresOptions};
+use certfleet_testkit::redis::Redis;
+
+/// All of them, as [`start`] knows them.
+pub const ALL: [&str; 5] = ["file", "file?watch=poll", "etcd", "postgres", "redis"];
+/// Members of the etcd cluster.
+const ETCD_MEMBERS: u8 = 3;
+/// What the redis engine's scripts call on the server itself; the fleet sends none of these alone when it rests.
+const REDIS_INNER: [&str; 8] = ["hget", "hset", "hsetnx", "hincrby", "publish", "del", "type", "persist"];
+
+/// An engine that runs, until this is dropped.
+pub struct Engine {
+    /// The store.
+    pub url: String,
+    counter: Counter,
+}
+
+/// What tells how many requests an engine got.
+enum Counter {
+    /// Nothing does.
+    None(#[expect(dead_code, reason = "held while the engine is in use")] Box<dyn Any + Send + Sync>),
+    Etcd(Etcd),
+    Postgres(Postgres),
+    Redis(Redis),
+}
+
+/// Starts the engine of this name; `None` where its server is not installed.
+pub async fn start(name: &'static str, dir: &Path) -> Option<Engine> {
+    let engine = |url: String, counter: Counter| Some(Engine { url, counter });
+    match name {
+        "file" => engine(format!("file://{}/store", dir.display()), Counter::None(Box::new(()))),
+        "file?watch=poll" => engine(format!("file://{}/store?watch=poll", dir.display()), Counter::None(Box::new(()))),
+        "etcd" => etcd(dir).await.and_then(|server| engine(format!("etcd://{}/bench", server.hosts()), Counter::Etcd(server))),
+        "postgres" => postgres().await.and_then(|server| engine(server_url(&server), Counter::Postgres(server))),
+        "redis" => Redis::start(&[]).await.and_then(|server| engine(format!("redis://{}", server.address()), Counter::Redis(server))),
+        other => panic!("no engine is called {other}; there are {}", ALL.join(", ")),
+    }
+}
+
+async fn etcd(dir: &Path) -> Option<Etcd> {
+    let dir = dir.join("etcd");
+    std::fs::create_dir(&dir).expect("a directory can be made");
+    Etcd::start(&dir, &Setup { members: ETCD_MEMBERS, ..Setup::default() }).await.expect("etcd starts")
+}
+
+async fn postgres() -> Option<Postgres> {
+    let settings = vec!["shared_preload_libraries = 'pg_stat_statements'".to_owned(), "max_connections = 200".to_owned()];
+    let server = Postgres::start(PostgresOptions { settings, ..PostgresOptions::default() }).await?;
+    server.sql("postgres", "CREATE EXTENSION pg_stat_statements; CREATE ROLE fleet LOGIN PASSWORD 'fleet'").await;
+    server.sql("postgres", "CREATE SCHEMA certfleet AUTHORIZATION fleet").await;
+    Some(server)
+}
+
+fn server_url(server: &Postgres) -> String {
+    format!("postgres://fleet:fleet@{}/postgres?sslmode=disable", server.address())
+}
+
+impl Engine {
+    /// Requests that it got so far, by its own count: messages of gRPC at all members of etcd, statements of the fleet's role at PostgreSQL,
+    /// commands at Redis without those inside of scripts. `None` where nobody counts.
+    pub async fn requests(&self) -> Option<f64> {
+        match &self.counter {
+            Counter::None(_) => None,
+            Counter::Etcd(server) => {
+                let mut sum = 0.0;
+                for member in 0..ETCD_MEMBERS {
+                    let page = server.metrics(member).await.expect("etcd tells its metrics");
+                    let lines = page.lines().filter(|line| line.starts_with("grpc_server_msg_received_total"));
+                    sum += lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>();
+                }
+                Some(sum)
+            }
+            Counter::Postgres(server) => {
+                let count = "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements JOIN pg_roles ON userid = oid WHERE rolname = 'fleet'";
+                server.sql("postgres", count).await.trim().parse().ok()
+            }
+            Counter::Redis(server) => Some(redis_commands(&server.cli(&["INFO", "commandstats"]))),
+        }
+    }
+}
+
+/// The sum of `cmdstat_NAME:calls=N,…`, without the looks of this program.
+fn redis_commands(info: &str) -> f64 {
+    let lines = info.lines().filter_map(|line| line.trim().strip_prefix("cmdstat_")?.split_once(":calls="));
+    let sent = lines.filter(|(name, _)| !REDIS_INNER.contains(name));
+    sent.filter_map(|(_, rest)| rest.split(',').next()?.parse::<f64>().ok()).sum()
+}
