@@ -69,6 +69,8 @@ impl fmt::Display for Key {
 pub enum RecordKey {
     /// The fleet itself.
     Fleet,
+    /// Whether the fleet lives in this store, or has moved away.
+    Home,
     /// A member.
     Node(NodeName),
     /// A machine that asks to be let in.
@@ -100,6 +102,7 @@ impl RecordKey {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Fleet => "fleet",
+            Self::Home => "home",
             Self::Node(_) => "nodes",
             Self::Joining(_) => "joining",
             Self::Invitation(_) => "invitations",
@@ -124,6 +127,7 @@ impl RecordKey {
         let segments: Vec<&str> = key.as_str().split('/').collect();
         Some(match segments.as_slice() {
             ["fleet"] => Self::Fleet,
+            ["home"] => Self::Home,
             ["nodes", node] => Self::Node(node.parse().ok()?),
             ["joining", node] => Self::Joining(node.parse().ok()?),
             ["invitations", id] => Self::Invitation(id.parse().ok()?),
@@ -150,6 +154,7 @@ impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fleet => write!(f, "fleet"),
+            Self::Home => write!(f, "home"),
             Self::Node(node) => write!(f, "nodes/{node}"),
             Self::Joining(node) => write!(f, "joining/{node}"),
             Self::Invitation(id) => write!(f, "invitations/{id}"),
@@ -174,6 +179,7 @@ mod tests {
     fn record_keys_read_back() {
         let keys = [
             RecordKey::Fleet,
+            RecordKey::Home,
             RecordKey::Node("lb0".parse().expect("name")),
             RecordKey::Joining("lb0".parse().expect("name")),
             RecordKey::Invitation("00ff".parse().expect("name")),

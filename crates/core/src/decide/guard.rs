@@ -103,6 +103,7 @@ fn value_of(view: &View, record: &RecordKey) -> Option<Value> {
     let value = match record {
         // Whom an invitation stands behind, any issue node may let in once more.
         RecordKey::Node(node) => serde_json::to_value(view.nodes.get(node).filter(|node| node.grant.is_some())?),
+        RecordKey::Home => serde_json::to_value(view.home.as_ref()?),
         RecordKey::Invitation(id) => serde_json::to_value(view.invitations.get(id)?),
         RecordKey::AccountKey => serde_json::to_value(view.account_key.as_ref()?),
         RecordKey::Account(issuer) => serde_json::to_value(&view.accounts.get(issuer)?.value),

@@ -5,6 +5,7 @@
 
 mod cert;
 mod fleet;
+mod home;
 
 pub use cert::{
     Attempt, AttemptEnd, CertRecord, Failures, HISTORY_ENTRIES_MAX, HistoryEntry, Holder, Placed, Placement, Step, VersionRecord,
@@ -13,6 +14,7 @@ pub use fleet::{
     AccountKey, AccountKeyRecord, AccountRecord, FleetRecord, InvitationRecord, InvitationUse, NodeRecord, Presence, PresenceState,
     PrivateKeyRecord, Removal, Report, RequestRecord, TargetState, WrapRecord,
 };
+pub use home::{HomeRecord, HomeState};
 
 /// Fields of a record that this version does not know.
 pub type Extra = serde_json::Map<String, serde_json::Value>;

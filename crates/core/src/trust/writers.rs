@@ -10,7 +10,7 @@ pub fn may_write(key: &RecordKey, writer: &NodeName, granted: &Roles) -> bool {
     let deploys = granted.contains(&Role::Deploy);
     match key {
         RecordKey::Fleet | RecordKey::Joining(_) => false,
-        RecordKey::Node(_) | RecordKey::Invitation(_) => issues,
+        RecordKey::Home | RecordKey::Node(_) | RecordKey::Invitation(_) => issues,
         RecordKey::AccountKey | RecordKey::Account(_) | RecordKey::Cert(_) | RecordKey::Version(..) => issues,
         RecordKey::Presence(node) => writer == node,
         RecordKey::Report(_, node, _) => writer == node && deploys,

@@ -12,6 +12,8 @@ use crate::records::{Placement, Presence, TargetState};
 use crate::time::{Mono, Timestamp};
 use crate::x509::Leaf;
 
+use super::home::Moves;
+
 /// What only this process knows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Local {
@@ -45,6 +47,8 @@ pub struct Local {
     pub stood_in: BTreeSet<(CertName, TargetName)>,
     /// What was seen before, also by earlier lives of this node.
     pub memory: BTreeMap<CertName, Memory>,
+    /// How often the fleet has moved from one store to another, as far as this node has seen in all of its lives.
+    pub moves: Moves,
     /// When the store was last looked through for what nothing refers to.
     pub looked_through_at: Option<Mono>,
     /// What nothing refers to, and since when this process has seen that.

@@ -32,6 +32,9 @@ impl View {
             (Some(fleet), stray) if stray.is_none() || self.store_is_ours() => fleet,
             _ => return Err("the store is empty: is its file system mounted? (a fleet is made by `certfleet init`, never by `run`)".into()),
         };
+        if let Some(why) = self.not_at_home() {
+            return Err(why);
+        }
         if fleet.format > FORMAT {
             return Err(format!(
                 "the fleet uses record format {}, and this version reads {FORMAT}: upgrade certfleet on this node",

@@ -5,6 +5,7 @@
 //! own monotonic clock. Judging another node gone rests on these two and on no other clock.
 
 mod absorb;
+mod home;
 mod keys;
 mod local;
 mod membership;
@@ -16,6 +17,7 @@ mod take;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use absorb::{CaReply, InstallResult, Outcome};
+pub use home::Moves;
 pub use local::{Bar, Blob, ClockCheck, Drive, Installed, Local, MadeKey, Memory, Pause, StoreState};
 pub use membership::LIVE_SECONDS;
 pub use sight::Who;
@@ -27,7 +29,7 @@ use crate::envelope::Revision;
 use crate::key::Key;
 use crate::names::{CertName, FleetId, Identifier, Incarnation, InvitationId, IssuerName, NodeName, SpkiHash, TargetName};
 use crate::records::{
-    AccountKeyRecord, AccountRecord, CertRecord, FleetRecord, InvitationRecord, NodeRecord, Presence, Report, RequestRecord,
+    AccountKeyRecord, AccountRecord, CertRecord, FleetRecord, HomeRecord, InvitationRecord, NodeRecord, Presence, Report, RequestRecord,
 };
 use crate::spec::{FleetSpec, Role, Roles, Specification};
 use crate::time::Mono;
@@ -76,6 +78,8 @@ pub struct View {
     pub wanted: BTreeMap<CertName, Specification>,
     /// The fleet, as the store says.
     pub fleet: Option<FleetRecord>,
+    /// What this store is to the fleet; none if it says nothing, as where a fleet was made.
+    pub home: Option<HomeRecord>,
     /// The nodes that were let in, removed ones among them.
     pub nodes: BTreeMap<NodeName, NodeRecord>,
     /// Machines that ask to be let in.
@@ -115,6 +119,7 @@ impl View {
             spec,
             wanted: BTreeMap::new(),
             fleet: None,
+            home: None,
             nodes: BTreeMap::new(),
             joining: BTreeMap::new(),
             invitations: BTreeMap::new(),

@@ -82,6 +82,9 @@ impl View {
     /// Records that are never removed: where one vanishes, the store did (an unmounted path), or somebody took it away; or it is none of this
     /// node's business any more, and whoever serves the store does not show it.
     pub(super) fn vanished(&mut self, key: &Key, record: &RecordKey, now: Mono) {
+        if *record == RecordKey::Home {
+            self.forget_arrival();
+        }
         if is_kept(record) && self.accepted.contains_key(key) && !self.is_withheld(record) {
             return self.stray(key, "it is gone from the store, where nothing ever removes it", None, false, now);
         }

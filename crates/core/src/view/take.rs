@@ -65,7 +65,7 @@ pub enum Taken {
 impl View {
     /// Takes in what stands (or no longer stands) under `key`.
     pub fn apply(&mut self, key: &Key, stored: Option<(&Envelope, &Revision)>, now: Mono) -> Taken {
-        let Some(record) = RecordKey::of(key) else { return Taken::Not };
+        let Some(record) = RecordKey::of(key).filter(|record| self.is_taken_from_here(record)) else { return Taken::Not };
         let Some((envelope, revision)) = stored else {
             self.vanished(key, &record, now);
             return Taken::Not;
@@ -170,6 +170,7 @@ impl View {
         let (envelope, revision) = stored;
         let taken = match record.clone() {
             RecordKey::Fleet => take_plain(stored, |fleet| self.change_fleet(fleet)),
+            RecordKey::Home => take_plain(stored, |value| self.home = Some(value)),
             RecordKey::Node(node) => take_plain(stored, |value| drop(self.nodes.insert(node, value))),
             RecordKey::Invitation(id) => take_plain(stored, |value| drop(self.invitations.insert(id, value))),
             RecordKey::AccountKey => take_plain(stored, |value| self.account_key = Some(value)),
@@ -211,6 +212,7 @@ impl View {
     fn after_accept(&mut self, record: &RecordKey, now: Mono) {
         match record {
             RecordKey::Fleet | RecordKey::Node(_) => self.change_roster(now),
+            RecordKey::Home => self.remember_move(),
             RecordKey::Presence(node) if *node == self.me.node => self.notice_duplicate(),
             RecordKey::Cert(cert) => {
                 self.remember_number(cert);
@@ -233,8 +235,8 @@ impl View {
 
 /// Records that are never removed once they were there.
 pub fn is_kept(record: &RecordKey) -> bool {
-    use RecordKey::{Account, AccountKey, Cert, Fleet, Invitation, Node};
-    matches!(record, Fleet | Node(_) | Invitation(_) | AccountKey | Account(_) | Cert(_))
+    use RecordKey::{Account, AccountKey, Cert, Fleet, Home, Invitation, Node};
+    matches!(record, Fleet | Home | Node(_) | Invitation(_) | AccountKey | Account(_) | Cert(_))
 }
 
 /// Records that no member can write in its own name, or not always: they are put back as they were.

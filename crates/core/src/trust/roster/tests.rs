@@ -23,6 +23,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("fleet                     ", "-              ", "-            "),
     ("joining/NODE              ", "-              ", "-            "),
     ("nodes/NODE                ", "i id all       ", "i id all     "),
+    ("home                      ", "i id all       ", "i id all     "),
     ("invitations/00ff          ", "i id all       ", "i id all     "),
     ("presence/NODE             ", "o i a d id all ", "-            "),
     ("accounts/@key             ", "i id all       ", "i id all     "),
@@ -73,13 +74,14 @@ fn kind(key: &RecordKey) -> usize {
         RecordKey::Wrap(..) => 10,
         RecordKey::Version(..) => 11,
         RecordKey::Report(..) => 12,
+        RecordKey::Home => 13,
     }
 }
 
 #[test]
 fn the_table_says_who_may_write_what() {
     let kinds: BTreeSet<usize> = TABLE.iter().map(|(text, ..)| kind(&record_key(text, "d"))).collect();
-    assert_eq!(kinds, (0..13).collect(), "the table names every kind of record");
+    assert_eq!(kinds, (0..14).collect(), "the table names every kind of record");
     for (text, own, others) in TABLE {
         for (writer, _) in ROLES {
             for (whose, allowed) in [(writer, own), ("elsewhere", others)] {

@@ -88,6 +88,8 @@ fn fleet_and_nodes() {
         extra: extra(),
     };
     write(&RecordKey::Fleet, "lb0", FLEET, &fleet);
+    let home = HomeRecord { number: 1, state: HomeState::Here, copy: "c1".into(), other: "file:///old".into(), at: at(9), extra: extra() };
+    write(&RecordKey::Home, "lb0", "lb0", &home);
     write(&RecordKey::Node(name("lb0")), "lb0", FLEET, &node("lb0", all_roles()));
     let grant = grant();
     write(&RecordKey::Node(name("web-1")), "lb0", "lb0", &invited(&grant, "web-1"));

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use certfleet_core::envelope::{Envelope, FORMAT};
 use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::records::{
-    AccountKeyRecord, AccountRecord, CertRecord, FleetRecord, InvitationRecord, NodeRecord, Presence, PrivateKeyRecord, Report,
+    AccountKeyRecord, AccountRecord, CertRecord, FleetRecord, HomeRecord, InvitationRecord, NodeRecord, Presence, PrivateKeyRecord, Report,
     RequestRecord, VersionRecord, WrapRecord,
 };
 use certfleet_core::spec::FleetSpec;
@@ -55,6 +55,7 @@ fn rewritten<T: DeserializeOwned + Serialize>(envelope: &Envelope) -> Value {
 fn read_and_write(record: &RecordKey, envelope: &Envelope) -> Value {
     match record {
         RecordKey::Fleet => rewritten::<FleetRecord>(envelope),
+        RecordKey::Home => rewritten::<HomeRecord>(envelope),
         RecordKey::Node(_) | RecordKey::Joining(_) => rewritten::<NodeRecord>(envelope),
         RecordKey::Invitation(_) => rewritten::<InvitationRecord>(envelope),
         RecordKey::Presence(_) => rewritten::<Presence>(envelope),
@@ -102,6 +103,7 @@ fn every_released_format_has_a_sample_of_every_kind() {
             "accounts",
             "certs",
             "fleet",
+            "home",
             "invitations",
             "joining",
             "keys",

@@ -133,6 +133,7 @@ impl Story {
                 let slow = ((*prefix).to_owned(), span_of(span));
                 self.each(who, |world, id| world.machine(id).slow.push(slow.clone()));
             }
+            ["home", state, "by", id] => world.set_home(state, id),
             ["break", "wrap", "of", text, "for", node] => world.break_wrap(&name(text), node),
             ["forge", key, "unsigned", fields @ ..] => {
                 let fields = self.fields(fields);

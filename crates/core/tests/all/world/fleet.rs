@@ -90,6 +90,7 @@ impl World {
             off_seconds: 0,
             origin: Duration::from_secs(1000 * (self.machines.len() as u64 + 1)),
             memory: BTreeMap::new(),
+            moves: Default::default(),
             records: BTreeMap::new(),
             disk: BTreeMap::new(),
             troubles: Vec::new(),

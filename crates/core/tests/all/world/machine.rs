@@ -10,7 +10,7 @@ use certfleet_core::records::{Placed, PresenceState, TargetState};
 use certfleet_core::spec::{FleetSpec, Roles};
 use certfleet_core::time::{Mono, Now, Timestamp};
 use certfleet_core::trust::{SealingKey, SigningKey};
-use certfleet_core::view::{Me, Memory, StoreState, View, is_kept};
+use certfleet_core::view::{Me, Memory, Moves, StoreState, View, is_kept};
 
 use super::keys::sealing_key;
 use super::store::signing_key;
@@ -56,6 +56,8 @@ pub struct Machine {
     pub origin: Duration,
     /// On disk: what a node knows of its earlier lives.
     pub memory: BTreeMap<CertName, Memory>,
+    /// On disk: how often the fleet has moved.
+    pub moves: Moves,
     /// On disk: the records that counted last, of those that are never removed.
     pub records: BTreeMap<Key, Envelope>,
     /// On disk and served.
@@ -117,6 +119,7 @@ impl Machine {
         };
         let mut view = View::new(me, self.spec.clone());
         view.local.memory.clone_from(&self.memory);
+        view.local.moves.clone_from(&self.moves);
         view.local.store = StoreState::Ready;
         for (key, envelope) in &self.records {
             view.recall(key, envelope, Mono(self.origin));

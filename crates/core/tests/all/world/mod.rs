@@ -6,6 +6,7 @@ mod ca;
 mod command;
 mod execute;
 mod fleet;
+mod home;
 mod keys;
 mod machine;
 mod narrate;
@@ -197,7 +198,7 @@ impl World {
         self.take_in(id, &found);
     }
 
-    fn take_in(&mut self, id: &str, (key, stored): &Found) {
+    fn take_in_one(&mut self, id: &str, (key, stored): &Found) {
         let (t, wall) = (self.t, self.wall());
         let Some(machine) = self.machines.get_mut(id).filter(|machine| !machine.cut_from_store) else { return };
         let now = machine.now(t, wall);
@@ -205,6 +206,7 @@ impl World {
         let stored = stored.as_ref().map(|(envelope, revision)| (envelope, revision));
         let taken = view.apply(key, stored, now.mono);
         machine.memory.clone_from(&view.local.memory);
+        machine.moves.clone_from(&view.local.moves);
         let envelope = stored.map(|(envelope, _)| envelope.clone()).filter(|_| taken == Taken::New);
         // A change of the roster can have made strays count.
         let changes_roster = taken == Taken::New && (key.is_under("fleet") || key.is_under("nodes"));
