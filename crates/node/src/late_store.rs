@@ -1,7 +1,8 @@
 //! A store that may not be there yet: opened when it is first needed, again and again until it can be.
 //!
 //! `run` must serve from what it remembers while its store is away, also at start. Before the first use the store is probed: one that lets two
-//! conditional writers win is refused. An empty store, or another fleet's, is not written to, so not probed either.
+//! conditional writers win is refused. An empty store, another fleet's, or one that the fleet has left is not written to, so not probed either
+//! until something is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use async_trait::async_trait;
 use certfleet_core::envelope::{Envelope, Expect, Revision};
 use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::FleetId;
-use certfleet_core::records::FleetRecord;
+use certfleet_core::records::{FleetRecord, HomeRecord, HomeState};
 use certfleet_store::{Credentials, Listing, Put, Store, StoreError, Stored, Watch};
 use tokio::sync::Mutex;
 
@@ -35,25 +36,51 @@ impl LateStore {
         Self { url: url.to_owned(), credentials, fleet, opened: Mutex::default() }
     }
 
-    async fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
+    async fn store(&self, writes: bool) -> Result<Arc<dyn Store>, StoreError> {
         let mut opened = self.opened.lock().await;
         let store = match &opened.store {
             Some(store) => store.clone(),
-            None => {
-                certfleet_store::open_with(&self.url, Some(&self.credentials)).await.map_err(|e| StoreError::Away { why: e.to_string() })?
-            }
+            None => certfleet_store::open_with(&self.url, Some(&self.credentials)).await.map_err(|e| StoreError::Away { why: e.why() })?,
         };
-        if !opened.probed && !store.is_probed() && self.holds_our_fleet(store.as_ref()).await? {
-            certfleet_store::probe(store.as_ref()).await.map_err(|e| StoreError::Away { why: e.to_string() })?;
+        opened.probed |= store.is_probed();
+        let is_ours = match opened.probed || writes {
+            true => Ok(true),
+            false => self.is_home_of_ours(store.as_ref()).await,
+        };
+        if is_ours.is_err() {
+            opened.store = None;
+        }
+        if is_ours? && !opened.probed {
+            certfleet_store::probe(store.as_ref()).await.map_err(|e| StoreError::Away { why: e.why() })?;
             opened.probed = true;
         }
         opened.store = Some(store.clone());
         Ok(store)
     }
 
-    async fn holds_our_fleet(&self, store: &dyn Store) -> Result<bool, StoreError> {
+    /// What is there in place of another fleet's store may be ours: it is opened anew.
+    async fn told<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if matches!(answer, Err(StoreError::Away { .. } | StoreError::NeedsOperator { .. })) {
+            let mut opened = self.opened.lock().await;
+            if !opened.probed {
+                opened.store = None;
+            }
+        }
+        answer
+    }
+
+    async fn is_home_of_ours(&self, store: &dyn Store) -> Result<bool, StoreError> {
         let stored = store.get(&RecordKey::Fleet.key()).await?;
-        Ok(stored.and_then(|s| s.envelope.record::<FleetRecord>().ok()).is_some_and(|fleet| fleet.id == self.fleet))
+        if stored.and_then(|s| s.envelope.record::<FleetRecord>().ok()).is_none_or(|fleet| fleet.id != self.fleet) {
+            return Ok(false);
+        }
+        match store.get(&RecordKey::Home.key()).await {
+            Err(StoreError::Corrupt { .. }) => Ok(true),
+            stored => {
+                let home = stored?.and_then(|s| s.envelope.record::<HomeRecord>().ok());
+                Ok(home.is_none_or(|home| home.state == HomeState::Here))
+            }
+        }
     }
 }
 
@@ -64,23 +91,28 @@ impl Store for LateStore {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        self.store().await?.get(key).await
+        let answer = self.store(false).await?.get(key).await;
+        self.told(answer).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Listing, StoreError> {
-        self.store().await?.list(prefix).await
+        let answer = self.store(false).await?.list(prefix).await;
+        self.told(answer).await
     }
 
     async fn put(&self, key: &Key, value: &Envelope, expect: &Expect) -> Result<Put, StoreError> {
-        self.store().await?.put(key, value, expect).await
+        let answer = self.store(true).await?.put(key, value, expect).await;
+        self.told(answer).await
     }
 
     async fn delete(&self, key: &Key, expect: &Revision) -> Result<Put, StoreError> {
-        self.store().await?.delete(key, expect).await
+        let answer = self.store(true).await?.delete(key, expect).await;
+        self.told(answer).await
     }
 
     async fn watch(&self, prefix: &str) -> Result<Watch, StoreError> {
-        self.store().await?.watch(prefix).await
+        let answer = self.store(false).await?.watch(prefix).await;
+        self.told(answer).await
     }
 
     fn visibility_delay(&self) -> Duration {

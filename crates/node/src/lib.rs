@@ -11,6 +11,7 @@ pub mod daemon;
 mod disk;
 pub mod executor;
 pub mod fleet_key;
+mod home;
 pub mod identity;
 pub mod keeper;
 mod late_store;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::NodeName;
+use certfleet_core::view::is_kept;
 use certfleet_store::{Change, Listing, Store, StoreError, Unreadable, Watch};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -13,9 +14,10 @@ use tokio::time::Instant;
 use crate::beats::Beats;
 use crate::executor::Found;
 
-/// What the daemon's view is made of, those first who say whose word counts. Of the wraps, only the reader's own are taken. Keys and versions
+/// What the daemon's view is made of, those first who say whose word counts; then whether the fleet lives here. Of the wraps, only the reader's own are taken. Keys and versions
 /// are read only when they are needed.
-const PREFIXES: [&str; 10] = ["fleet", "nodes", "joining", "invitations", "presence", "accounts", "certs", "requests", "reports", "wraps"];
+const PREFIXES: [&str; 11] =
+    ["fleet", "nodes", "home", "joining", "invitations", "presence", "accounts", "certs", "requests", "reports", "wraps"];
 /// Everything is listed again this often, in case a watch lost something, in seconds.
 const RELIST_SECONDS: u64 = 3600;
 /// First pause after the store could not be read, in milliseconds; doubled each time.
@@ -43,7 +45,7 @@ pub async fn observe(store: Arc<dyn Store>, me: NodeName, seen: mpsc::Sender<See
         let reason = match session(store.as_ref(), &me, &seen, &look_again, &mut pause, &mut beats).await {
             Ok(()) => continue,
             Err(End::Closed) => return,
-            Err(End::Store(error)) => error.to_string(),
+            Err(End::Store(error)) => error.why(),
         };
         if seen.send(Seen::Away(reason)).await.is_err() {
             return;
@@ -88,7 +90,7 @@ async fn session(
                 Some(keys) => {
                     let (beating, news) = beats.apart(keys, Instant::now());
                     send(seen, Seen::Beats(beating)).await?;
-                    let (found, unreadable) = read(store, &news).await?;
+                    let (found, unreadable) = read_with_home(store, &news).await?;
                     send(seen, Seen::Some(found, unreadable)).await?;
                 }
                 None => return Ok(()),
@@ -118,14 +120,28 @@ fn is_observed(key: &Key, me: &NodeName) -> bool {
     }
 }
 
-/// All that a view of node `me` is made of: the readable values, and the others with the reason.
+/// All that a view of node `me` is made of: the readable values, and the others with the reason. Whether the fleet lives here is read last.
 pub(crate) async fn list(store: &dyn Store, me: &NodeName) -> Result<(Vec<Found>, Vec<Unreadable>), StoreError> {
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
-    for prefix in PREFIXES {
+    for prefix in PREFIXES.into_iter().filter(|prefix| *prefix != "home") {
         let listing = store.list(prefix).await?;
         let entries = listing.entries.into_iter().filter(|(key, _)| is_observed(key, me));
         found.extend(entries.map(|(key, stored)| (key, Some(stored))));
         unreadable.extend(listing.unreadable.into_iter().filter(|value| is_observed(&value.key, me)));
+    }
+    let home = read(store, &[RecordKey::Home.key()].into()).await?;
+    found.extend(home.0);
+    unreadable.extend(home.1);
+    Ok((found, unreadable))
+}
+
+/// Whether the fleet still lives here is read after the records: those that were read before it had moved are in the copy.
+async fn read_with_home(store: &dyn Store, keys: &BTreeSet<Key>) -> Result<(Vec<Found>, Vec<Unreadable>), StoreError> {
+    let (mut found, mut unreadable) = read(store, keys).await?;
+    if keys.iter().filter_map(RecordKey::of).any(|record| is_kept(&record)) {
+        let home = read(store, &[RecordKey::Home.key()].into()).await?;
+        found.extend(home.0);
+        unreadable.extend(home.1);
     }
     Ok((found, unreadable))
 }

@@ -62,6 +62,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What was seen, for who says himself that the store cannot be reached.
+    pub fn why(&self) -> String {
+        match self {
+            Self::Away { why } => why.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether trying again helps.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -115,6 +123,14 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// As [`StoreError::why`].
+    pub fn why(&self) -> String {
+        match self {
+            Self::Store(error) => error.why(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether trying again helps.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -34,6 +34,7 @@ pub use nonce::fresh_nonce;
 pub use probe::{ProbeError, probe};
 pub use revision::{garbage_revision, is_expected, same_value};
 pub use settle::{Settled, delete_settled, put_settled};
+pub use url::shown_url;
 pub use watch::{Change, Watch, WatchFeed};
 
 #[cfg(feature = "central")]

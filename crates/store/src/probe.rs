@@ -36,6 +36,14 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
+    /// As [`StoreError::why`].
+    pub fn why(&self) -> String {
+        match self {
+            Self::Store(error) => error.why(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether trying again helps.
     pub fn kind(&self) -> ErrorKind {
         match self {

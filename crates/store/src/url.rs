@@ -125,6 +125,19 @@ fn hex_byte(high: u8, low: u8) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
+/// Where a store is, as it may be shown: neither who asks nor a password, and of the options the prefix alone.
+pub fn shown_url(url: &str) -> String {
+    let (place, options) = url.split_once('?').unwrap_or((url, ""));
+    let shown = match (place.split_once("://"), place.rfind('@')) {
+        (Some((scheme, _)), Some(at)) if scheme != "file" => format!("{scheme}://{}", &place[at + 1..]),
+        _ => place.to_owned(),
+    };
+    match options.split('&').find(|option| option.starts_with("prefix=")) {
+        Some(prefix) => format!("{shown}?{prefix}"),
+        None => shown,
+    }
+}
+
 /// What is shown of a URL that may have `user:password@` in it.
 fn without_password(url: &str) -> String {
     match (url.split_once("://"), url.rfind('@')) {
@@ -156,6 +169,18 @@ mod tests {
             "memory:x",
         ] {
             assert!(matches!(bad.parse::<StoreUrl>(), Err(OpenError::BadUrl { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn where_a_store_is_may_be_shown() {
+        for (url, shown) in [
+            ("file:///srv/a@b?watch=poll", "file:///srv/a@b"),
+            ("postgres://me:se%40cret@db1,db2:5433/fleet?sslmode=require&password=x", "postgres://db1,db2:5433/fleet"),
+            ("redis://:p@ss@db:6379/2?password_file=/x&prefix=lab", "redis://db:6379/2?prefix=lab"),
+            ("etcd://a:2379,b:2379/lab", "etcd://a:2379,b:2379/lab"),
+        ] {
+            assert_eq!(shown_url(url), shown);
         }
     }
 

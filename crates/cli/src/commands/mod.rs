@@ -3,6 +3,7 @@
 pub mod account;
 pub mod check;
 pub mod completions;
+pub mod copy;
 pub mod fleet;
 pub mod history;
 pub mod init;

@@ -1,4 +1,4 @@
-//! `store`: looks through the store, and brings it back.
+//! `store`: looks through the store, moves it, and brings it back.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use certfleet_node::time::Timestamp;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{block_on, read_text};
+use super::{block_on, copy, read_text};
 use crate::failure::Failure;
 use crate::tables::Columns;
 use crate::{out, spans};
@@ -20,10 +20,10 @@ const SCHEMA: u32 = 1;
 /// Where stdin or stdout stands for a file.
 const STANDARD: &str = "-";
 
-/// Checks the store, backs it up, and brings it back.
+/// Checks the store, moves it to another engine, backs it up, and brings it back.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  certfleet store check\n  certfleet store backup /var/backups/certfleet.jsonl\n  certfleet store recover\n  \
+    after_help = "Examples:\n  certfleet store check\n  certfleet store copy file:///srv/certfleet etcd://db1,db2,db3/certfleet\n  certfleet store backup /var/backups/certfleet.jsonl\n  certfleet store recover\n  \
                   certfleet store restore /var/backups/certfleet.jsonl"
 )]
 pub struct Store {
@@ -40,6 +40,7 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    Copy(copy::Copy),
     /// Writes all records that count into one file (0600); the secrets in it stay sealed
     #[command(
         after_help = "Examples:\n  certfleet store backup /var/backups/certfleet.jsonl --force\n  certfleet store backup - | ssh vault 'cat > fleet.jsonl'"
@@ -87,6 +88,7 @@ impl Store {
         let machine = Machine::load(config, None)?;
         match self.what {
             What::Check { json } => check(&machine, json),
+            What::Copy(copy) => copy.run(&machine),
             What::Backup { file, force } => backup(&machine, &file, force),
             What::Restore(restore) => restore.run(&machine),
             What::Recover => recover(&machine),

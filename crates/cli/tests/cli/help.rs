@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 
-const COMMANDS: [&[&str]; 29] = [
+const COMMANDS: [&[&str]; 30] = [
     &[],
     &["init"],
     &["invite"],
@@ -26,6 +26,7 @@ const COMMANDS: [&[&str]; 29] = [
     &["node", "remove"],
     &["store"],
     &["store", "check"],
+    &["store", "copy"],
     &["store", "backup"],
     &["store", "restore"],
     &["store", "recover"],

@@ -64,7 +64,7 @@ impl Sight {
         let answers = self.has(Role::Answer);
         self.is_whole()
             || match key {
-                RecordKey::Fleet | RecordKey::Node(_) | RecordKey::Presence(_) => true,
+                RecordKey::Fleet | RecordKey::Home | RecordKey::Node(_) | RecordKey::Presence(_) => true,
                 RecordKey::Joining(node) => *node == self.node,
                 RecordKey::Invitation(_) => false,
                 // What challenges are answered with, and for which names.

@@ -10,6 +10,8 @@ use crate::time::Mono;
 
 /// How long a node counts as live after its last beat was seen, in seconds: two idle beats and some slack.
 pub const LIVE_SECONDS: u64 = 150;
+/// How it is said that the store is away; the reason follows, and may be another at each try.
+pub const STORE_AWAY: &str = "the store cannot be reached";
 
 impl View {
     /// The store keys of everything known; what a full listing no longer has is to be applied as gone.
@@ -20,7 +22,7 @@ impl View {
     /// Whether the store holds the fleet that this node joined, and this node is a member of it; if not, why.
     pub fn membership(&self) -> Result<(), String> {
         match &self.local.store {
-            StoreState::Away(why) => return Err(format!("the store cannot be reached: {why}")),
+            StoreState::Away(why) => return Err(format!("{STORE_AWAY}: {why}")),
             StoreState::Unread => return Err("the store has not been read yet".into()),
             StoreState::Ready => {}
         }

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use absorb::{CaReply, InstallResult, Outcome};
 pub use home::Moves;
 pub use local::{Bar, Blob, ClockCheck, Drive, Installed, Local, MadeKey, Memory, Pause, StoreState};
-pub use membership::LIVE_SECONDS;
+pub use membership::{LIVE_SECONDS, STORE_AWAY};
 pub use sight::Who;
 pub(crate) use take::is_verbatim;
 pub use take::{Accepted, Stray, Taken, is_kept};

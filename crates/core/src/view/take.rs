@@ -131,6 +131,9 @@ impl View {
     }
 
     fn judge(&self, key: &Key, record: &RecordKey, envelope: &Envelope) -> Result<(), Distrust> {
+        if let (RecordKey::Fleet, Ok(fleet)) = (record, envelope.record::<FleetRecord>()) {
+            self.check_identity(&fleet)?;
+        }
         if let Some(known) = self.accepted.get(key).filter(|_| is_kept(record)).map(|known| &known.revision)
             && !follows(record, envelope, known)
             && !self.says_more(record, envelope)
@@ -151,10 +154,15 @@ impl View {
         fleet.epoch > known.epoch || fleet.removals.iter().any(|removal| !lists(known, removal))
     }
 
-    fn check_fleet(&self, fleet: &FleetRecord) -> Result<(), Distrust> {
+    /// Whoever signed it.
+    fn check_identity(&self, fleet: &FleetRecord) -> Result<(), Distrust> {
         if fleet.id != self.me.fleet {
             return Err(Distrust::Fleet(format!("the store holds another fleet ({}, this node joined {})", fleet.id, self.me.fleet)));
         }
+        Ok(())
+    }
+
+    fn check_fleet(&self, fleet: &FleetRecord) -> Result<(), Distrust> {
         let Some(known) = &self.fleet else { return Ok(()) };
         if fleet.epoch < known.epoch {
             return Err(Distrust::Fleet(format!("its epoch is {}, and {} was seen", fleet.epoch, known.epoch)));

@@ -25,8 +25,12 @@ impl Door for FleetDoor {
     fn caller(&self, peer: &VerifyingKey) -> Result<Caller, Denied> {
         let seen = self.shared.lock();
         let view = &seen.view;
-        view.membership().map_err(|why| Denied::NotReady(format!("the node that serves the store is not ready: {why}")))?;
-        match view.who(peer) {
+        let not_ready = |why| Denied::NotReady(format!("the node that serves the store is not ready: {why}"));
+        let who = view.who(peer);
+        // What the fleet has left, members may read, and the one that moves it must.
+        let is_left = view.not_at_home().is_some() && matches!(who, Who::Member(_));
+        view.membership().or_else(|why| if is_left { Ok(()) } else { Err(not_ready(why)) })?;
+        match who {
             Who::Member(node) => Ok(view.sight(&node).map_or(Caller::Stranger, Caller::Member)),
             Who::Removed(node) => Err(Denied::Refused(format!("node {node} was removed from the fleet"))),
             Who::Stranger => Ok(Caller::Stranger),

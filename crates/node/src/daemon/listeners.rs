@@ -58,6 +58,14 @@ impl Listeners {
         Self { shared, members, running: Vec::new() }
     }
 
+    /// Members are answered from another store: their listeners are opened anew.
+    pub async fn serve(&mut self, service: Service) {
+        self.members.service = service;
+        for running in self.running.extract_if(.., |running| running.purpose == Purpose::Members) {
+            running.end().await;
+        }
+    }
+
     /// Binds what the settings ask for and closes what they no longer do; what stays is not touched. The first try of each is over when this
     /// returns.
     pub async fn follow(&mut self, settings: &Settings) {

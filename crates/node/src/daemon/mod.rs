@@ -5,6 +5,7 @@
 
 mod door;
 mod listeners;
+mod moving;
 mod parts;
 mod run;
 mod state;

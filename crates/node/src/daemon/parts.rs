@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use certfleet_acme::Roots;
 use certfleet_core::names::IssuerName;
 use certfleet_core::trust::Roster;
+use certfleet_core::view::{Me, View};
 use certfleet_store::Store;
 
 use super::surroundings::Surroundings;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::executor::Executor;
+use crate::home;
+use crate::identity::Identity;
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::trust::Pen;
@@ -62,8 +66,53 @@ pub(super) fn executor(settings: &Settings, kit: &Kit, surroundings: &dyn Surrou
     })
 }
 
-/// What stays the same over a change of the configuration.
+/// What a daemon is with one store: what it knows, and what carries out its actions.
+pub(super) struct Life {
+    pub view: View,
+    pub kit: Kit,
+    pub executor: Executor,
+}
+
+impl Life {
+    /// A new one, with what earlier lives left on disk.
+    pub fn begin(
+        settings: &Settings,
+        identity: &Identity,
+        (clock, metrics): (&Arc<dyn Clock>, &Arc<Metrics>),
+        surroundings: &dyn Surroundings,
+    ) -> Result<Self, DaemonError> {
+        let me = Me {
+            node: identity.node.clone(),
+            incarnation: surroundings.incarnation()?,
+            identity: identity.identity.clone(),
+            fleet: identity.fleet.clone(),
+            verifying_keys: identity.verifying_keys.clone(),
+            configured: settings.roles.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        let mut view = View::new(me, settings.spec.clone());
+        home::recall(&mut view, &settings.state, &settings.store, clock.now().mono)?;
+        let kit = Kit {
+            state: settings.state.clone(),
+            url: settings.store.clone(),
+            pen: Pen::new(identity),
+            roster: Arc::new(ArcSwap::from_pointee(view.roster.clone())),
+            keeper: Keeper::new(&settings.state),
+            store: surroundings.store(settings, identity),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        };
+        let executor = executor(settings, &kit, surroundings)?;
+        Ok(Self { view, kit, executor })
+    }
+}
+
+/// What stays the same over a change of the configuration, but for another store.
 pub(super) struct Kit {
+    /// The state directory.
+    pub state: PathBuf,
+    /// Of the store.
+    pub url: String,
     pub pen: Pen,
     pub roster: Arc<ArcSwap<Roster>>,
     pub keeper: Keeper,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::parts::{DaemonError, lock_state};
 use super::surroundings::Surroundings;
-use super::work::{Daemon, QUEUE};
+use super::work::Daemon;
 use crate::config::Settings;
 use crate::identity::Identity;
 
@@ -35,8 +35,7 @@ pub async fn run(
     let _lock = lock_state(&settings)?;
     let mut daemon = Daemon::new(settings, identity, surroundings)?;
     daemon.listen().await;
-    let (seen_tx, mut seen) = mpsc::channel(QUEUE);
-    daemon.observe(seen_tx);
+    let mut seen = daemon.observe();
     let mut ready = Some(ready);
     let mut stop_at: Option<Instant> = None;
     loop {
@@ -49,7 +48,11 @@ pub async fn run(
         if stop_at.is_some_and(|end| Instant::now() >= end || daemon.has_let_go()) {
             break;
         }
-        let sleep_until = stop_at.map_or(sleep_until, |end| end.min(sleep_until));
+        if stop_at.is_none() && daemon.may_move() {
+            seen = daemon.move_over().await;
+            continue;
+        }
+        let sleep_until = stop_at.into_iter().chain(daemon.leaves_at()).fold(sleep_until, Instant::min);
         tokio::select! {
             // In order, so that a run can be repeated; what waits is drained below.
             biased;

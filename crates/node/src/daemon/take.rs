@@ -12,13 +12,15 @@ use certfleet_store::{Stored, Unreadable};
 
 use super::parts::Kit;
 use crate::executor::Found;
+use crate::home;
 use crate::trust::ACCOUNT_PURPOSE;
 
 impl Kit {
-    /// Takes in what was read. What counts is on disk before anything is decided by it.
-    pub fn take_in(&self, view: &mut View, found: &[Found], unreadable: Vec<Unreadable>, now: Mono) {
-        let roster = view.roster.clone();
-        for (key, stored) in found {
+    /// Takes in what was read. What counts is on disk before anything is decided by it. Gives whether the view is whole: where the fleet has
+    /// come to live in this store only now, everything is to be read again.
+    pub fn take_in(&self, view: &mut View, found: &[Found], unreadable: Vec<Unreadable>, now: Mono) -> bool {
+        let (roster, was_elsewhere) = (view.roster.clone(), view.not_at_home().is_some());
+        for (key, stored) in in_order(found) {
             match stored {
                 Some(stored) => self.take_in_one(view, key, stored, now),
                 None => {
@@ -40,6 +42,7 @@ impl Kit {
         if is_other_roster || found.iter().any(|(key, _)| key.is_under("accounts/@key") || key.is_under("wraps")) {
             self.try_account_keys(view, now);
         }
+        !was_elsewhere || view.not_at_home().is_some()
     }
 
     fn take_in_one(&self, view: &mut View, key: &Key, stored: &Stored, now: Mono) {
@@ -52,6 +55,9 @@ impl Kit {
         }
         let taken = view.apply(key, Some((&stored.envelope, &stored.revision)), now);
         tell_refused(view, key, &stored.revision);
+        if taken == Taken::New && record == Some(RecordKey::Home) {
+            return self.keep_home(view, &stored.envelope);
+        }
         if taken == Taken::New && record.as_ref().is_some_and(|record| is_kept(record) || self.is_wanted(view, record)) {
             self.keep(key, &stored.envelope);
         }
@@ -66,9 +72,17 @@ impl Kit {
     fn keep_all(&self, view: &View, found: &[Found]) {
         for (key, stored) in found.iter().filter_map(|(key, stored)| Some((key, stored.as_ref()?))) {
             let counts = view.accepted.get(key).is_some_and(|accepted| accepted.revision == stored.revision);
-            if counts && RecordKey::of(key).is_some_and(|record| is_kept(&record)) {
-                self.keep(key, &stored.envelope);
+            match RecordKey::of(key).filter(|_| counts) {
+                Some(RecordKey::Home) => self.keep_home(view, &stored.envelope),
+                Some(record) if is_kept(&record) => self.keep(key, &stored.envelope),
+                _ => {}
             }
+        }
+    }
+
+    fn keep_home(&self, view: &View, said: &Envelope) {
+        if let Err(error) = home::keep(&self.state, &self.url, view, said) {
+            tracing::error!(event = "record-not-kept", key = "home", error = %error);
         }
     }
 
@@ -107,6 +121,16 @@ impl Kit {
         };
         record.keys().map(opens).collect()
     }
+}
+
+/// Those first who say whose word counts, then whether the fleet lives here: it decides whether the rest is taken in.
+fn in_order(found: &[Found]) -> impl Iterator<Item = &Found> {
+    let rank = |key: &Key| match RecordKey::of(key) {
+        Some(RecordKey::Fleet | RecordKey::Node(_)) => 0,
+        Some(RecordKey::Home) => 1,
+        _ => 2,
+    };
+    (0..3).flat_map(move |turn| found.iter().filter(move |(key, _)| rank(key) == turn))
 }
 
 /// The decision tells of what lasts; this is for those who look into what stands in the store.

@@ -4,19 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use certfleet_core::decide::{Subject, decide};
 use certfleet_core::key::Key;
 use certfleet_core::names::NodeName;
-use certfleet_core::view::{Me, StoreState, View};
-use certfleet_store::Store;
+use certfleet_core::view::{STORE_AWAY, StoreState, View};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::door::FleetDoor;
 use super::listeners::{Listeners, Members};
-use super::parts::{DaemonError, Kit, executor};
+use super::moving::Moving;
+use super::parts::{DaemonError, Kit, Life};
 use super::state::Shared;
 use super::surroundings::Surroundings;
 use crate::central::Service;
@@ -24,80 +23,64 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::executor::{Executed, Executor, Found};
 use crate::identity::Identity;
-use crate::keeper::Keeper;
 use crate::memory::{self, KnownAnswers};
 use crate::metrics::Metrics;
 use crate::observe::{Seen, observe};
-use crate::trust::Pen;
 
 /// How many messages may wait for the loop.
 pub(super) const QUEUE: usize = 256;
 
 /// A daemon: its view, and what its loop does with each message.
 pub(super) struct Daemon {
-    settings: Settings,
-    shared: Arc<Shared>,
-    store: Arc<dyn Store>,
-    kit: Kit,
-    executor: Arc<Executor>,
-    surroundings: Arc<dyn Surroundings>,
-    tasks: JoinSet<()>,
-    clock: Arc<dyn Clock>,
-    seed: u64,
+    pub(super) settings: Settings,
+    pub(super) shared: Arc<Shared>,
+    pub(super) identity: Identity,
+    pub(super) kit: Kit,
+    pub(super) executor: Arc<Executor>,
+    pub(super) surroundings: Arc<dyn Surroundings>,
+    pub(super) tasks: JoinSet<()>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) seed: u64,
     look_again: Arc<Notify>,
-    done: mpsc::Sender<Executed>,
+    pub(super) done: mpsc::Sender<Executed>,
     pub finished: mpsc::Receiver<Executed>,
-    listeners: Listeners,
+    pub(super) listeners: Listeners,
     kept: memory::Memories,
-    answers_stale: bool,
+    pub(super) answers_stale: bool,
     /// Who is in, what is placed where, or whether the store is there, may be another since it was last told.
-    sight_stale: bool,
-    told: BTreeSet<String>,
+    pub(super) sight_stale: bool,
+    pub(super) told: BTreeSet<String>,
+    pub(super) moving: Option<Moving>,
 }
 
 impl Daemon {
     pub fn new(settings: Settings, identity: Identity, surroundings: Arc<dyn Surroundings>) -> Result<Self, DaemonError> {
         let clock = surroundings.clock();
         let metrics = Arc::new(Metrics::default());
-        let me = Me {
-            node: identity.node.clone(),
-            incarnation: surroundings.incarnation()?,
-            identity: identity.identity.clone(),
-            fleet: identity.fleet.clone(),
-            verifying_keys: identity.verifying_keys.clone(),
-            configured: settings.roles.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
-        };
+        let Life { view, kit, executor } = Life::begin(&settings, &identity, (&clock, &metrics), surroundings.as_ref())?;
+        let me = &view.me;
         let seed = certfleet_core::hash::draw(&[me.incarnation.as_str()]);
         tracing::info!(event = "started", node = %me.node, fleet = %identity.fleet_name, incarnation = %me.incarnation, version = %me.version);
-        let mut view = View::new(me, settings.spec.clone());
-        let kept = memory::load(&settings.state)?;
-        view.local.memory.clone_from(&kept);
-        let keeper = Keeper::new(&settings.state);
-        for (key, envelope) in keeper.all("") {
-            view.recall(&key, &envelope, clock.now().mono);
-        }
+        let kept = view.local.memory.clone();
         let mut known = KnownAnswers::load(&settings.state)?.unwrap_or_default();
         known.names.extend(view.managed_names());
-        let store = surroundings.store(&settings, &identity);
-        let roster = Arc::new(ArcSwap::from_pointee(view.roster.clone()));
         let shared = Arc::new(Shared::new(view, known.clone(), surroundings.answers(), metrics.clone(), clock.clone()));
         shared.publish_answers(&known, &settings.answer);
-        let kit = Kit { pen: Pen::new(&identity), roster, keeper, store: store.clone(), clock: clock.clone(), metrics };
-        let executor = Arc::new(executor(&settings, &kit, surroundings.as_ref())?);
-        let service = Service::new(store.clone(), Arc::new(FleetDoor { shared: shared.clone() }));
+        let service = Service::new(kit.store.clone(), Arc::new(FleetDoor { shared: shared.clone() }));
         let listeners = Listeners::new(shared.clone(), Members { service, key: identity.signing_key.clone() });
         let (done, finished) = mpsc::channel(QUEUE);
         let look_again = Arc::new(Notify::new());
         Ok(Self {
             settings,
             shared,
-            store,
+            identity,
             kit,
-            executor,
+            executor: Arc::new(executor),
             surroundings,
             tasks: JoinSet::new(),
             clock,
+            metrics,
             seed,
             look_again,
             done,
@@ -107,6 +90,7 @@ impl Daemon {
             answers_stale: true,
             sight_stale: true,
             told: BTreeSet::new(),
+            moving: None,
         })
     }
 
@@ -115,11 +99,11 @@ impl Daemon {
         while self.tasks.try_join_next().is_some() {}
         let now = self.clock.now();
         let mut seen = self.shared.lock();
-        seen.view.local.lag = self.store.visibility_delay();
-        seen.view.local.withholds = self.store.withholds();
+        seen.view.local.lag = self.kit.store.visibility_delay();
+        seen.view.local.withholds = self.kit.store.withholds();
         let plan = decide(&seen.view, now, self.seed);
         seen.view.begin(&plan);
-        seen.store = self.store.kind();
+        seen.store = self.kit.store.kind();
         for (subject, action) in plan.actions.iter().cloned() {
             let (executor, done) = (self.executor.clone(), self.done.clone());
             let task = async move {
@@ -129,9 +113,7 @@ impl Daemon {
             self.surroundings.start(&mut self.tasks, Box::pin(task));
         }
         let wake_at = plan.wake_at;
-        let news: Vec<String> = plan.troubles.iter().filter(|trouble| !self.told.contains(*trouble)).cloned().collect();
-        let over: Vec<String> = self.told.iter().filter(|trouble| !plan.troubles.contains(*trouble)).cloned().collect();
-        self.told.clone_from(&plan.troubles);
+        let (news, over) = tell_apart(&mut self.told, &plan.troubles);
         seen.plan = plan;
         drop(seen);
         if std::mem::take(&mut self.sight_stale) {
@@ -161,34 +143,33 @@ impl Daemon {
     pub fn saw(&mut self, what: Seen) {
         let now = self.clock.now();
         let mut seen = self.shared.lock();
-        seen.view.local.withholds = self.store.withholds();
+        seen.view.local.withholds = self.kit.store.withholds();
         self.sight_stale |= match &what {
             Seen::Some(found, _) => bears_on_sight(found),
             Seen::Everything(..) | Seen::Away(_) => true,
             Seen::Beats(_) => false,
         };
         match what {
-            Seen::Away(why) => {
-                seen.view.local.store = StoreState::Away(why);
-                return;
-            }
+            Seen::Away(why) => seen.view.local.store = StoreState::Away(why),
             Seen::Everything(found, unreadable) => {
-                let there: BTreeSet<&Key> = found.iter().map(|(key, _)| key).chain(unreadable.iter().map(|value| &value.key)).collect();
-                let gone: Vec<Key> = seen.view.known_keys().into_iter().filter(|key| !there.contains(key)).collect();
-                for key in gone {
-                    seen.view.apply(&key, None, now.mono);
-                }
+                let there: BTreeSet<Key> =
+                    found.iter().map(|(key, _)| key).chain(unreadable.iter().map(|value| &value.key)).cloned().collect();
                 self.answers_stale = true;
                 self.kit.take_in(&mut seen.view, &found, unreadable, now.mono);
+                for key in seen.view.known_keys().into_iter().filter(|key| !there.contains(key)) {
+                    seen.view.apply(&key, None, now.mono);
+                }
                 seen.view.store_is_back(now.mono);
+                seen.view.local.store = StoreState::Ready;
             }
             Seen::Beats(nodes) => nodes.iter().for_each(|node| seen.view.heard(node, now.mono)),
             Seen::Some(found, unreadable) => {
                 self.answers_stale |= bears_on_answers(&found);
-                self.kit.take_in(&mut seen.view, &found, unreadable, now.mono);
+                let is_whole = self.kit.take_in(&mut seen.view, &found, unreadable, now.mono);
+                seen.view.local.store = StoreState::Ready;
+                self.read_all_unless(is_whole, &mut seen.view);
             }
         }
-        seen.view.local.store = StoreState::Ready;
     }
 
     pub fn executed(&mut self, executed: Executed) {
@@ -196,10 +177,19 @@ impl Daemon {
         let mut seen = self.shared.lock();
         self.answers_stale |= bears_on_answers(&executed.found);
         self.sight_stale |= bears_on_sight(&executed.found) || executed.store_away.is_some();
-        self.kit.take_in(&mut seen.view, &executed.found, Vec::new(), now.mono);
+        let is_whole = self.kit.take_in(&mut seen.view, &executed.found, Vec::new(), now.mono);
         seen.view.absorb(&executed.subject, executed.outcome, now);
         if let Some(why) = executed.store_away {
             seen.view.local.store = StoreState::Away(why);
+            self.look_again.notify_one();
+        }
+        self.read_all_unless(is_whole, &mut seen.view);
+    }
+
+    /// A store that the fleet lives in from now on was not taken in while it did not.
+    fn read_all_unless(&self, is_whole: bool, view: &mut View) {
+        if !is_whole {
+            view.local.store = StoreState::Unread;
             self.look_again.notify_one();
         }
     }
@@ -277,51 +267,29 @@ impl Daemon {
     }
 
     /// Reads the store from now on and tells what is seen.
-    pub fn observe(&mut self, seen: mpsc::Sender<Seen>) {
-        let observing = observe(self.store.clone(), self.node(), seen, self.look_again.clone());
+    pub fn observe(&mut self) -> mpsc::Receiver<Seen> {
+        let (tell, seen) = mpsc::channel(QUEUE);
+        let observing = observe(self.kit.store.clone(), self.node(), tell, self.look_again.clone());
         self.surroundings.start(&mut self.tasks, Box::pin(observing));
-    }
-
-    pub async fn reload(&mut self, settings: Settings) {
-        if let Some(fixed) = fixed_difference(&self.settings, &settings) {
-            tracing::error!(
-                event = "reload-refused",
-                "{fixed} cannot change while running; restart certfleet for it. The old configuration is kept"
-            );
-            return;
-        }
-        match executor(&settings, &self.kit, self.surroundings.as_ref()) {
-            Err(error) => tracing::error!(event = "reload-refused", error = %error, "the old configuration is kept"),
-            Ok(executor) => {
-                self.executor = Arc::new(executor);
-                self.settings = settings;
-                self.answers_stale = true;
-                let known = {
-                    let mut seen = self.shared.lock();
-                    seen.view.follow(self.settings.spec.clone());
-                    seen.view.me.configured = self.settings.roles.clone();
-                    seen.known.clone()
-                };
-                self.shared.publish_answers(&known, &self.settings.answer);
-                self.listen().await;
-                self.publish();
-                tracing::info!(event = "reloaded", config = %self.settings.spec.hash);
-            }
-        }
-    }
-}
-
-fn fixed_difference(old: &Settings, new: &Settings) -> Option<&'static str> {
-    match () {
-        () if old.store != new.store => Some("fleet.store"),
-        () if old.state != new.state => Some("fleet.state"),
-        () => None,
+        seen
     }
 }
 
 /// Whether who is in, or what is placed where, may have changed.
 fn bears_on_sight(found: &[Found]) -> bool {
     found.iter().any(|(key, _)| ["fleet", "nodes", "certs"].iter().any(|prefix| key.is_under(prefix)))
+}
+
+/// Troubles that are new, and those of which was told that are over. That the store is away is one trouble, whatever each try to reach it meets.
+fn tell_apart(told: &mut BTreeSet<String>, troubles: &BTreeSet<String>) -> (Vec<String>, Vec<String>) {
+    let is_away = |trouble: &str| trouble.starts_with(STORE_AWAY);
+    let is_same = |one: &str, other: &str| one == other || (is_away(one) && is_away(other));
+    let lacks = |all: &BTreeSet<String>, one: &str| !all.iter().any(|other| is_same(one, other));
+    let news: Vec<String> = troubles.iter().filter(|trouble| lacks(told, trouble)).cloned().collect();
+    let over: Vec<String> = told.iter().filter(|trouble| lacks(troubles, trouble)).cloned().collect();
+    told.retain(|trouble| !over.contains(trouble));
+    told.extend(news.iter().cloned());
+    (news, over)
 }
 
 /// Whether what is answered may have changed; looking costs all certificates, so it is done only then.

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use certfleet_acme::{CertificateAuthority, KeySource, Roots};
 use certfleet_core::decide::{Action, Subject};
-use certfleet_core::key::Key;
+use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::{IssuerName, SpkiHash, TargetName};
 use certfleet_core::trust::Roster;
-use certfleet_core::view::Outcome;
+use certfleet_core::view::{Outcome, is_kept};
 use certfleet_deploy::Target;
 use certfleet_store::{Store, StoreError, Stored};
 
@@ -90,11 +90,11 @@ type Done = Result<(Vec<Found>, Outcome), ActionError>;
 impl Executor {
     /// Carries out one action.
     pub async fn execute(&self, subject: Subject, action: Action) -> Executed {
-        match self.dispatch(action).await {
+        match self.carry_out(action).await {
             Ok((found, outcome)) => Executed { subject, found, outcome, store_away: None },
             Err(error) => {
                 let store_away = match &error {
-                    ActionError::Store(error) if error.kind() == certfleet_store::ErrorKind::Retry => Some(error.to_string()),
+                    ActionError::Store(error) if error.kind() == certfleet_store::ErrorKind::Retry => Some(error.why()),
                     _ => None,
                 };
                 tracing::warn!(event = "action-failed", subject = ?subject, error = %error);
@@ -105,6 +105,23 @@ impl Executor {
                 };
                 Executed { subject, found: Vec::new(), outcome, store_away }
             }
+        }
+    }
+
+    /// What was written or read counts only while the fleet lives in this store, so whether it does is read after it.
+    async fn carry_out(&self, action: Action) -> Done {
+        let (mut found, outcome) = self.dispatch(action).await?;
+        if found.iter().filter_map(|(key, _)| RecordKey::of(key)).any(|record| is_kept(&record)) {
+            found.extend(self.home().await?);
+        }
+        Ok((found, outcome))
+    }
+
+    /// What cannot be read says nothing.
+    async fn home(&self) -> Result<Option<Found>, ActionError> {
+        match self.read(&RecordKey::Home.key()).await {
+            Err(ActionError::Store(StoreError::Corrupt { .. })) => Ok(None),
+            home => home.map(Some),
         }
     }
 

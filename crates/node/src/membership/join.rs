@@ -90,6 +90,9 @@ pub async fn join(
     // Before the members: who is let in is written there first, and only then no more listed here.
     let asked = read(store, &RecordKey::Joining(identity.node.clone())).await?;
     let view = view_of(store, settings, &identity, now).await?;
+    if let Some(why) = view.not_at_home() {
+        return refused(why, "then join");
+    }
     if view.fleet.iter().flat_map(|fleet| &fleet.removals).any(|removal| removal.identity == identity.identity) {
         let file = settings.state.join("identity.json");
         return refused(

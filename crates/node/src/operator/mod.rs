@@ -5,6 +5,7 @@ mod account;
 mod certificates;
 #[cfg(test)]
 mod lab;
+mod staying;
 mod store;
 mod told;
 mod upgrade;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certfleet_core::decide::Plan;
+use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::NodeName;
 use certfleet_core::spec::Role;
 use certfleet_core::time::{Mono, Now, Timestamp};
@@ -22,9 +24,9 @@ use certfleet_core::trust::{SigningKey, VerifyingKey};
 use certfleet_core::view::{LIVE_SECONDS, Me, StoreState, View};
 use certfleet_store::{Listing, Store};
 
+use self::staying::StayingStore;
 use crate::config::{self, Settings};
 use crate::identity::{Identity, host_name};
-use crate::keeper::Keeper;
 use crate::membership::{MembershipError, our_fleet};
 use crate::observe;
 use crate::refusal::Refusal;
@@ -35,8 +37,8 @@ use crate::trust;
 pub use account::{account_export, account_import, account_rotate, account_show};
 pub use certificates::{history, renew, rollout_back, rollout_resume};
 pub use store::{
-    BACKUP_BYTES_MAX, BackedUp, CertificateKey, Checked, KnownCertificate, Problem, Recovered, Restored, Restoring, save_backup,
-    store_backup, store_check, store_recover, store_restore,
+    BACKUP_BYTES_MAX, BackedUp, CertificateKey, Checked, Copied, Copying, KnownCertificate, Problem, Recovered, Restored, Restoring,
+    check_store_url, save_backup, store_backup, store_check, store_copy, store_recover, store_restore,
 };
 pub use upgrade::{MemberFormat, Upgrade, fleet_upgrade};
 
@@ -173,10 +175,15 @@ impl Machine {
         Ok(crate::fleet_key::find(&self.settings.state, file)?)
     }
 
-    /// All that the store says, as far as it counts; this node must be a member.
+    /// All that the store says, as far as it counts; the fleet must live in it. What is written to the store that this gives is refused if the
+    /// fleet moves away at the same moment.
     pub async fn standing(&self) -> Result<(Arc<dyn Store>, Identity, View), OperatorError> {
         let (store, identity) = self.fleet_store().await?;
         let view = view_of(store.as_ref(), &self.settings, &identity, Timestamp::now()).await?;
+        if let Some(why) = view.not_at_home() {
+            return refused(why, "nothing was changed");
+        }
+        let store = Arc::new(StayingStore::new(store, view.roster.clone()));
         Ok((store, identity, view))
     }
 
@@ -186,6 +193,11 @@ impl Machine {
         if let Err(why) = view.membership() {
             return refused(why, "`certfleet node ls` says who is in");
         }
+        Self::check_issues(&view, &identity)?;
+        Ok((store, identity, view))
+    }
+
+    fn check_issues(view: &View, identity: &Identity) -> Result<(), OperatorError> {
         let may = view.nodes.get(&identity.node).is_some_and(|record| record.granted.contains(&Role::Issue));
         if !may {
             let others: Vec<String> = view.roster.with_role(Role::Issue).map(|(node, _)| node.to_string()).collect();
@@ -194,7 +206,7 @@ impl Machine {
                 format!("give the command on one of {}", others.join(", ")),
             );
         }
-        Ok((store, identity, view))
+        Ok(())
     }
 
     /// Where the daemon's admin socket is, if it is one.
@@ -239,7 +251,8 @@ impl Machine {
         let now = Now { wall: Timestamp::now(), mono: LATE };
         let view = view_of(store.as_ref(), &self.settings, &identity, now.wall).await?;
         // Nobody carries out a plan here, so there is none to tell of.
-        Ok(status(&view, &Plan::default(), store.kind(), now))
+        let plan = Plan { troubles: view.not_at_home().into_iter().collect(), ..Plan::default() };
+        Ok(status(&view, &plan, store.kind(), now))
     }
 }
 
@@ -269,13 +282,12 @@ fn view_from(
     wall: Timestamp,
 ) -> Result<View, MembershipError> {
     let mut view = View::new(me(settings, identity), settings.spec.clone());
-    view.local.memory = crate::memory::load(&settings.state)?;
     view.local.withholds = withholds;
-    for (key, envelope) in Keeper::new(&settings.state).all("") {
-        view.recall(&key, &envelope, LATE);
-    }
-    let mut there = BTreeSet::new();
-    for (key, stored) in listing.entries {
+    crate::home::recall(&mut view, &settings.state, &settings.store, LATE)?;
+    // What the store holds is of interest wherever the fleet lives, so that is taken in last.
+    let (home, entries): (Vec<_>, Vec<_>) = listing.entries.into_iter().partition(|(key, _)| *key == RecordKey::Home.key());
+    let mut there: BTreeSet<Key> = home.iter().map(|(key, _)| key.clone()).collect();
+    for (key, stored) in entries {
         view.apply(&key, Some((&stored.envelope, &stored.revision)), LATE);
         there.insert(key);
     }
@@ -285,6 +297,9 @@ fn view_from(
     }
     for key in view.known_keys().into_iter().filter(|key| !there.contains(key)) {
         view.apply(&key, None, LATE);
+    }
+    for (key, stored) in home {
+        view.apply(&key, Some((&stored.envelope, &stored.revision)), LATE);
     }
     for seen in view.presence.values_mut() {
         let silent = wall.as_second().saturating_sub(seen.value.at.as_second());
@@ -297,8 +312,8 @@ fn view_from(
 }
 
 /// Whether the store shows this node only a part of what it holds.
-fn sees_part(store: &dyn Store, view: &View) -> bool {
-    store.withholds() && !view.sight(&view.me.node).is_some_and(|sight| sight.is_whole())
+fn sees_part(view: &View) -> bool {
+    view.local.withholds && !view.sight(&view.me.node).is_some_and(|sight| sight.is_whole())
 }
 
 /// Who a command is: this node, in no life of its own.

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub use config::{Certificate, Config};
 pub use front::Front;
 use node::Node;
-pub use node::Output;
+pub use node::{Output, init_elsewhere};
 
 use crate::LIMIT;
 use crate::client::{self, Answer};
@@ -145,8 +145,12 @@ impl Fleet {
     }
 
     async fn join(&self, n: u8) {
-        let token = self.lab.dir.path().join("tokens").join(format!("{}.token", self.name(n)));
-        self.certfleet(n, &["join", &token.display().to_string()]).await.worked();
+        self.certfleet(n, &["join", &self.token(n)]).await.worked();
+    }
+
+    /// The file with the token of node `n`.
+    pub fn token(&self, n: u8) -> String {
+        self.lab.dir.path().join("tokens").join(format!("{}.token", self.name(n))).display().to_string()
     }
 
     /// One more machine, invited, that asks to be let in, and does not run.
@@ -156,6 +160,17 @@ impl Fleet {
 
     /// The same, with these roles.
     pub async fn grow_as(&mut self, roles: &str) -> u8 {
+        let n = self.invited_as(roles).await;
+        self.join(n).await;
+        n
+    }
+
+    /// One more machine that has a token, and has not asked yet.
+    pub async fn invited(&mut self) -> u8 {
+        self.invited_as("issue,answer,deploy").await
+    }
+
+    async fn invited_as(&mut self, roles: &str) -> u8 {
         let n = u8::try_from(self.nodes.len() + 1).expect("few nodes");
         self.nodes.push(Node::new(n, self.lab.dir.path()));
         self.write_config();
@@ -163,7 +178,6 @@ impl Fleet {
         std::fs::create_dir_all(&tokens).expect("directory");
         let out = tokens.display().to_string();
         self.certfleet(1, &["invite", &name, "--roles", roles, "--out", &out]).await.worked();
-        self.join(n).await;
         n
     }
 
@@ -224,7 +238,13 @@ impl Fleet {
 
     /// Runs a command whose output is not searched for keys.
     pub async fn certfleet_quietly(&self, n: u8, words: &[&str]) -> Output {
-        node::command(&self.config_path(), &self.name(n), words).await
+        node::command(&self.config_path(), &self.name(n), words, None).await
+    }
+
+    /// Runs a command that dies at a crash point.
+    pub async fn certfleet_dies_at(&self, n: u8, words: &[&str], point: &str) {
+        let output = node::command(&self.config_path(), &self.name(n), words, Some(point)).await;
+        assert_eq!(output.code, None, "{words:?} did not come to {point}: {output:?}");
     }
 
     /// GET on the admin socket of node `n`.

@@ -64,13 +64,28 @@ impl Output {
     }
 }
 
-/// Runs a command to its end.
-pub(super) async fn command(config: &Path, node: &NodeName, words: &[&str]) -> Output {
+/// Runs a command to its end, or to a crash point.
+pub(super) async fn command(config: &Path, node: &NodeName, words: &[&str], crash_at: Option<&str>) -> Output {
     let mut command = tokio::process::Command::new(BINARY);
     command.arg("-c").arg(config).args(words).env("CERTFLEET_NODE", node.as_str()).stdin(Stdio::null());
+    if let Some(point) = crash_at {
+        command.env("CERTFLEET_CRASH_AT", point);
+    }
     let output = command.output().await.expect("the binary can be run");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Output { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+/// Makes a fleet of one machine, whose files are in `dir`, in the store at `url`.
+pub async fn init_elsewhere(dir: &Path, url: &str) {
+    let config = dir.join("other.toml");
+    let text = format!(
+        "[fleet]\nname = \"other\"\nstore = \"{url}\"\nstate = \"{}/state\"\n[answer]\nhttp = \"off\"\n\
+         [issuer.ca]\ndirectory = \"https://127.0.0.1:9/directory\"\nagree_tos = true\n",
+        dir.display()
+    );
+    std::fs::write(&config, text).expect("writes");
+    command(&config, &"stranger".parse().expect("a name"), &["init"], None).await.worked();
 }
 
 impl Fleet {

@@ -4,14 +4,18 @@
 //! Always holds: what goes wrong does so at a named point of a renewal (`certfleet_node::crash`), never after a pause; and after each fault
 //! the same is asked of the fleet: one certificate for each attempt, every key there, no visitor turned away, and all of it by itself.
 
+mod away;
 mod books;
 mod central;
+mod copy;
 mod cut;
 mod etcd;
 mod file;
+mod places;
 mod postgres;
 mod redis;
 mod s3;
+mod switch;
 mod visitors;
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use super::records::{Records, sift};
 use crate::disk;
 
 /// In which order the store is read: who wrote a record joined before, and what a record refers to was written before it.
-const PREFIXES: [&str; 9] = ["certs", "requests", "accounts", "invitations", "nodes", "fleet", "wraps", "keys", "versions"];
+const PREFIXES: [&str; 10] = ["certs", "requests", "accounts", "invitations", "nodes", "fleet", "home", "wraps", "keys", "versions"];
 
 /// What a backup holds.
 #[derive(Debug)]

@@ -13,6 +13,8 @@ use super::super::{Machine, OperatorError, sees_part, view_from};
 use super::backup::counts;
 use super::records::{Judge, Records, is_newer};
 use super::references;
+use crate::config::Settings;
+use crate::identity::Identity;
 use crate::membership::{MembershipError, our_fleet};
 use crate::trust::Pen;
 
@@ -63,7 +65,18 @@ pub async fn store_check(machine: &Machine, at: Timestamp) -> Result<Checked, Op
         Err(error) => return Err(error.into()),
     }
     let listing = store.list("").await?;
-    let view = view_from(listing.clone(), store.withholds(), &machine.settings, identity, at)?;
+    check(listing, store.withholds(), &machine.settings, identity, at)
+}
+
+/// The same, of what was read before.
+pub(super) fn check(
+    listing: Listing,
+    withholds: bool,
+    settings: &Settings,
+    identity: &Identity,
+    at: Timestamp,
+) -> Result<Checked, OperatorError> {
+    let view = view_from(listing.clone(), withholds, settings, identity, at)?;
     let records: Records = listing.entries.iter().map(|(key, stored)| (key.clone(), stored.envelope.clone())).collect();
     let mut problems = unreadable(&listing);
     let judge = Judge::new(&view.roster, view.nodes.values(), &records);
@@ -74,12 +87,15 @@ pub async fn store_check(machine: &Machine, at: Timestamp) -> Result<Checked, Op
     let at_fault: std::collections::BTreeSet<String> = problems.iter().map(|problem| problem.key.clone()).collect();
     let counting: Records = records.into_iter().filter(|(key, _)| !at_fault.contains(key.as_str())).collect();
     problems.extend(gone(&view));
-    problems.extend(view.membership().err().map(|why| Problem::new("fleet", why, "`certfleet node ls` says who is in")));
-    problems.extend(references::check(&view, &counting, &Pen::new(identity), &machine.settings.state));
+    problems.extend(match view.not_at_home() {
+        Some(why) => Some(Problem::new(RecordKey::Home, why, "commands and nodes that use this store change nothing")),
+        None => view.membership().err().map(|why| Problem::new("fleet", why, "`certfleet node ls` says who is in")),
+    });
+    problems.extend(references::check(&view, &counting, &Pen::new(identity), &settings.state));
     problems.sort();
     let (epoch, format) = view.fleet.as_ref().map(|fleet| (fleet.epoch, fleet.format)).unzip();
     let (fleet, name) = (identity.fleet.clone(), identity.fleet_name.clone());
-    let partial = sees_part(store.as_ref(), &view);
+    let partial = sees_part(&view);
     Ok(Checked { fleet, name, epoch, format, partial, records: counts(counting.keys()), problems })
 }
 

@@ -52,7 +52,7 @@ pub(super) fn choose<'r>(key: &Key, backup: &Origin<'r>, store: &Origin<'r>, cac
             // Of equals the last is taken: what stands already.
             [cache.counting(key), old, now].into_iter().flatten().max_by_key(|envelope| envelope.change)
         }
-        RecordKey::Fleet | RecordKey::Joining(_) | RecordKey::Presence(_) | RecordKey::Report(..) => None,
+        RecordKey::Fleet | RecordKey::Home | RecordKey::Joining(_) | RecordKey::Presence(_) | RecordKey::Report(..) => None,
     }
 }
 

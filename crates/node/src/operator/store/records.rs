@@ -8,7 +8,7 @@ use certfleet_core::envelope::{Envelope, EnvelopeError, Expect, Revision};
 use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::{NodeName, VersionHash};
 use certfleet_core::records::{
-    AccountKeyRecord, AccountRecord, CertRecord, FleetRecord, InvitationRecord, NodeRecord, Presence, PrivateKeyRecord, Report,
+    AccountKeyRecord, AccountRecord, CertRecord, FleetRecord, HomeRecord, InvitationRecord, NodeRecord, Presence, PrivateKeyRecord, Report,
     RequestRecord, VersionRecord, WrapRecord,
 };
 use certfleet_core::trust::{Roster, SigningKey, may_write};
@@ -118,6 +118,7 @@ fn readable(record: &RecordKey, envelope: &Envelope) -> Result<(), EnvelopeError
     }
     match record {
         RecordKey::Fleet => read::<FleetRecord>(envelope),
+        RecordKey::Home => read::<HomeRecord>(envelope),
         RecordKey::Node(_) | RecordKey::Joining(_) => read::<NodeRecord>(envelope),
         RecordKey::Invitation(_) => read::<InvitationRecord>(envelope),
         RecordKey::Presence(_) => read::<Presence>(envelope),

@@ -10,10 +10,12 @@ use certfleet_core::envelope::{Envelope, Expect};
 use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::{CertName, Generation, NodeName};
 use certfleet_core::records::{CertRecord, PrivateKeyRecord};
+use certfleet_core::time::Timestamp;
 use certfleet_store::{Settled, Store, put_settled};
 
 use super::super::{Machine, OperatorError, refused};
 use super::file::is_backed_up;
+use super::home;
 use super::records::{Records, Sifted, There, Voucher, sift, with_fleet};
 use crate::identity::Identity;
 use crate::keeper::Keeper;
@@ -83,7 +85,11 @@ pub async fn store_recover(machine: &Machine) -> Result<Recovered, OperatorError
     let missing: Records = missing.map(|(key, envelope)| (key.clone(), envelope.clone())).collect();
     let stood = kept.keys().filter(|key| there.revisions.contains_key(*key)).count();
     let certificates = known_certificates(identity, &all, &kept);
-    let (writes, left_out) = believable(identity, &sifted, missing)?;
+    let (mut writes, left_out) = believable(identity, &sifted, missing)?;
+    if !there.revisions.contains_key(&RecordKey::Home.key()) {
+        let word = home::settle(&machine.settings, identity, &sifted.roster, None, 0, Timestamp::now())?;
+        writes.splice(..0, word.map(|word| (RecordKey::Home.key(), word)));
+    }
     let added = add(store.as_ref(), &writes).await?;
     Ok(Recovered { added, stood, left_out, certificates })
 }

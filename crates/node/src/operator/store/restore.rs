@@ -19,6 +19,7 @@ use certfleet_store::{Settled, Store, put_settled};
 
 use super::super::{Machine, OperatorError, refused};
 use super::file::Backup;
+use super::home;
 use super::merge::{Origin, choose, merge_removals, never_goes_back, next_epoch};
 use super::records::{Judge, Records, Sifted, There, Voucher, is_newer, put_over, sift, standing, with_fleet};
 use crate::identity::Identity;
@@ -85,7 +86,11 @@ pub(super) async fn restore_into(
     let (fleets, caches) = (with_fleet(&there.records, &read.records), with_fleet(&kept, &read.records));
     let now = Origin { sifted: sift(&machine.settings, identity, &fleets), records: &there.records };
     let cache = Origin { sifted: sift(&machine.settings, identity, &caches), records: &kept };
-    let plan = plan(identity, fleet_key, &there, [&backup, &now, &cache])?;
+    let mut plan = plan(identity, fleet_key, &there, [&backup, &now, &cache])?;
+    let moves = home::of(&read.records).map_or(0, |home| home.number);
+    let said = there.records.get(&RecordKey::Home.key());
+    let word = home::settle(&machine.settings, identity, &plan.roster, said, moves, how.at)?;
+    plan.writes.extend(word.map(|word| (RecordKey::Home.key(), word)));
     refuse_rashness(&there, &now, &plan, how)?;
     for (key, envelope) in &plan.writes {
         put_over(store, key, envelope, there.expect(key)).await?;
@@ -97,6 +102,7 @@ pub(super) async fn restore_into(
 
 /// What is to be done, settled before anything is.
 struct Plan {
+    roster: Roster,
     fleet: FleetRecord,
     fleet_change: u64,
     writes: Vec<(Key, Envelope)>,
@@ -119,7 +125,7 @@ fn plan(identity: &Identity, fleet_key: &SigningKey, there: &There, origins: [&O
     let writes: Vec<_> = all.into_iter().filter(|(key, envelope)| !there.has(key, envelope)).collect();
     let changes = origins.iter().filter_map(|origin| origin.counting(&RecordKey::Fleet.key())).map(|envelope| envelope.change);
     let lost = writes.iter().filter_map(|(key, envelope)| loss(key, envelope, &[now, cache])).collect();
-    Ok(Plan { fleet_change: changes.max().unwrap_or(0), fleet, stood: before - writes.len(), writes, lost })
+    Ok(Plan { roster, fleet_change: changes.max().unwrap_or(0), fleet, stood: before - writes.len(), writes, lost })
 }
 
 fn check_standing(identity: &Identity, fleet_key: &SigningKey, fleet: &FleetRecord) -> Result<(), Refusal> {

@@ -1,6 +1,7 @@
 //! The commands of `store` on a small fleet on disk (`lab`).
 
 mod checking;
+mod copying;
 mod recovering;
 mod refusing;
 mod restoring;
