@@ -2,7 +2,7 @@
 //!
 //! Always holds: what a request gets is decided by a pure function ([`Answers::respond`]) over a table that is swapped whole; a listener's
 //! memory and descriptors are bounded by its [`Limits`], whoever connects; a client that sends its request at once is answered however many
-//! others are slow. Nothing here keeps a request waiting for the store, the CA or a lock.
+//! others are slow. Nothing here keeps a request waiting for the store, the CA or a lock, but for what members ask of a store.
 //!
 //! Deliberately not here: proxying, and what status, health and metrics say (an [`AdminSource`] does). TLS, request bodies and keep-alive are
 //! for members alone (`members`).

@@ -66,7 +66,7 @@ impl Status {
         remark.filter(|_| say).iter().for_each(|remark| out::talk(remark));
         let Some(cert) = &self.cert else { return Ok(document) };
         if document.certificate(cert).is_none() {
-            return Err(unknown(cert));
+            return Err(unknown(&document, cert));
         }
         document.certificates.retain(|certificate| certificate.name == *cert);
         Ok(document)
@@ -110,7 +110,13 @@ fn screen(text: &str) -> String {
     format!("{HOME}{}{CLEAR_BELOW}", lines.concat())
 }
 
-/// No configuration and no record has this name.
-pub fn unknown(cert: &CertName) -> Failure {
+/// No configuration and no record has this name, or this node is not shown it.
+pub fn unknown(document: &Document, cert: &CertName) -> Failure {
+    if document.hidden.contains(cert) {
+        return Failure::refused(
+            format!("{cert} is not shown to {}, whose roles do not need it", document.node),
+            "give the command on a node on which it is placed, or on one with the role issue",
+        );
+    }
     Failure::refused(format!("there is no certificate {cert}"), "`certfleet status` lists them")
 }

@@ -108,7 +108,7 @@ fn check(machine: &Machine, json: bool) -> Result<(), Failure> {
 
 fn check_json(checked: &Checked) -> serde_json::Value {
     let fleet = json!({ "id": checked.fleet, "name": checked.name, "epoch": checked.epoch, "format": checked.format });
-    json!({ "schema": SCHEMA, "fleet": fleet, "records": checked.records, "problems": checked.problems })
+    json!({ "schema": SCHEMA, "fleet": fleet, "partial": checked.partial, "records": checked.records, "problems": checked.problems })
 }
 
 fn check_text(checked: &Checked) -> String {
@@ -117,6 +117,9 @@ fn check_text(checked: &Checked) -> String {
     let mut text = format!("fleet {} ({}), epoch {epoch}, format {format}\n", checked.name, checked.fleet);
     for problem in &checked.problems {
         text += &format!("{}: {}; {}\n", out::printable(&problem.key), out::printable(&problem.what), problem.remedy);
+    }
+    if checked.partial {
+        text += "this node is shown what its roles need, and no more was looked at; a node with the role issue sees everything\n";
     }
     let counts: Vec<String> = checked.records.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let verdict = match checked.problems.len() {

@@ -91,7 +91,7 @@ impl Goal {
 
     /// What is not yet so; none if all is.
     fn missing(&self, status: &Status) -> Result<Option<String>, Failure> {
-        let certificate = status.certificate(&self.cert).ok_or_else(|| unknown(&self.cert))?;
+        let certificate = status.certificate(&self.cert).ok_or_else(|| unknown(status, &self.cert))?;
         let placed = certificate.generation.filter(|generation| *generation >= self.from);
         let missing = match placed {
             None => Some(not_issued(certificate)),

@@ -51,6 +51,9 @@ fn nodes(nodes: &[NodeStatus], now: Timestamp, width: Option<u16>) -> String {
 }
 
 fn certificates(status: &Status, width: Option<u16>) -> String {
+    if status.certificates.is_empty() && !status.hidden.is_empty() {
+        return format!("no certificates are placed on {}\n", status.node);
+    }
     if status.certificates.is_empty() {
         return "no certificates: the configuration names none\n".to_owned();
     }
@@ -122,6 +125,10 @@ fn remarks(status: &Status) -> Vec<String> {
     let mut remarks: Vec<String> = status.certificates.iter().flat_map(|certificate| about(certificate, status.at)).collect();
     for node in &status.fleet.nodes {
         remarks.extend(node.troubles.iter().map(|trouble| format!("{}: {trouble}", node.name)));
+    }
+    if !status.hidden.is_empty() {
+        let names: Vec<&str> = status.hidden.iter().map(|cert| cert.as_str()).collect();
+        remarks.push(format!("not shown to {}, whose roles do not need them: {}", status.node, names.join(", ")));
     }
     remarks.extend(status.troubles.iter().map(|trouble| format!("trouble: {trouble}")));
     remarks

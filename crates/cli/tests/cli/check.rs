@@ -25,6 +25,23 @@ fn the_shipped_example_is_good() {
     assert!(ran.stderr.contains("is good: 2 certificate(s)") && ran.stdout.is_empty(), "{ran:#?}");
 }
 
+/// Every node of the example with a central node makes of it what its README says.
+#[test]
+fn the_example_with_a_central_node_is_good() {
+    let site = Site::new();
+    let central = site.machine("central");
+    let example = format!("{}/../../examples/central/certfleet.toml", env!("CARGO_MANIFEST_DIR"));
+    let printed = |node: &str| central.run(&["check", "-c", &example, "--node", node, "--print"]).ended(0).stdout;
+    let (of_central, of_worker) = (printed("central"), printed("web-1"));
+    assert!(
+        of_central.contains("serve = \"[::]:7443\"") && of_central.contains("store = \"file:///var/lib/certfleet/store\""),
+        "{of_central}"
+    );
+    assert!(of_central.contains("certificates placed on this node: 0 of 2"), "{of_central}");
+    assert!(!of_worker.contains("serve") && of_worker.contains("certificates placed on this node: 2 of 2"), "{of_worker}");
+    assert!(printed("web-3").contains("certificates placed on this node: 1 of 2"));
+}
+
 #[test]
 fn what_is_printed_can_be_loaded_again() {
     let site = Site::new();

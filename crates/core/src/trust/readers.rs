@@ -78,14 +78,15 @@ impl Sight {
             }
     }
 
-    /// Whether it may write this envelope there: one that counts, its own; or anybody's, where such records are put back as they were.
+    /// Whether it may write this envelope there: one that counts, its own; or anybody's, where such records are put back as they were (`fleet`,
+    /// `nodes/`; keys and chains of what is placed on it, which are made once and known by their hash).
     pub fn may_put(&self, roster: &Roster, key: &RecordKey, envelope: &Envelope) -> Result<(), Refused> {
         roster.check(key, envelope)?;
-        let is_verbatim = matches!(key, RecordKey::Fleet | RecordKey::Node(_));
+        let is_verbatim = matches!(key, RecordKey::Fleet | RecordKey::Node(_) | RecordKey::PrivateKey(_) | RecordKey::Version(..));
         if envelope.writer != self.node && !is_verbatim && !self.is_whole() {
             return Err(Refused::Foreign(envelope.writer.clone()));
         }
-        let is_blob = matches!(key, RecordKey::PrivateKey(_) | RecordKey::Wrap(..));
+        let is_blob = matches!(key, RecordKey::PrivateKey(_) | RecordKey::Wrap(..) | RecordKey::Version(..));
         if is_blob && !self.shows(key) { Err(Refused::Elsewhere(self.node.clone())) } else { Ok(()) }
     }
 

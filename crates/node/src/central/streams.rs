@@ -6,13 +6,15 @@ use bytes::Bytes;
 use certfleet_core::trust::VerifyingKey;
 use certfleet_edge::MemberReply;
 use certfleet_store::wire::{BEAT_SECONDS, Line};
-use certfleet_store::{Change, Listing, Watch};
+use certfleet_store::{Change, Listing, Store, StoreError, Watch};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Service;
 use super::door::{Caller, Denied};
 
+/// Where something may stand that a stranger may see, in the order of keys.
+const OF_STRANGERS: [&str; 3] = ["fleet", "joining", "nodes"];
 /// Pieces that wait for a slow reader.
 const PIECES_MAX: usize = 4;
 /// About how much goes out at a time, in bytes.
@@ -25,7 +27,7 @@ impl Service {
         let (pieces, stream) = mpsc::channel(PIECES_MAX);
         let store = self.store.clone();
         tokio::spawn(async move {
-            let _ = match store.list(&prefix).await {
+            let _ = match read(store.as_ref(), &caller, &prefix).await {
                 Ok(listing) => send_all(&pieces, lines(listing, |key, stored| caller.sees(&peer, key, stored))).await,
                 Err(error) => send_all(&pieces, [Line::Error(error.into())]).await,
             };
@@ -80,6 +82,25 @@ impl Service {
             };
         }
     }
+}
+
+/// What is worth reading for this caller: a stranger's question does not make this node read everything.
+async fn read(store: &dyn Store, caller: &Caller, prefix: &str) -> Result<Listing, StoreError> {
+    let Caller::Stranger = caller else { return store.list(prefix).await };
+    let (prefix, mut all) = (prefix.trim_end_matches('/'), Listing::default());
+    let is_below =
+        |one: &str, other: &str| other.is_empty() || one.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    for part in OF_STRANGERS {
+        let part = match () {
+            () if is_below(part, prefix) => part,
+            () if is_below(prefix, part) => prefix,
+            () => continue,
+        };
+        let listing = store.list(part).await?;
+        all.entries.extend(listing.entries);
+        all.unreadable.extend(listing.unreadable);
+    }
+    Ok(all)
 }
 
 fn lines(listing: Listing, sees: impl Fn(&certfleet_core::key::Key, Option<&certfleet_store::Stored>) -> bool) -> Vec<Line> {

@@ -9,7 +9,7 @@ use certfleet_core::records::NodeRecord;
 use certfleet_core::time::Timestamp;
 use certfleet_core::trust::{Grant, Proof};
 use certfleet_core::view::View;
-use certfleet_store::{Credentials, Settled, Store};
+use certfleet_store::{Credentials, Settled, Store, StoreError};
 
 use super::{Change, MembershipError, NAME_IS_FIXED, our_fleet, put, read, record, refused};
 use crate::config::{SERVED, Settings};
@@ -109,7 +109,7 @@ pub async fn join(
     }
     identity.save(&settings.state)?;
     let asked = ask(store, &identity, token, asked, now).await;
-    if is_new && matches!(asked, Err(MembershipError::Refused(_))) {
+    if is_new && matches!(asked, Err(MembershipError::Refused(_) | MembershipError::Store(StoreError::NeedsOperator { .. }))) {
         Identity::forget(&settings.state);
         servers::unpin(&settings.state);
     }

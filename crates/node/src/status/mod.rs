@@ -26,6 +26,9 @@ pub struct Status {
     pub fleet: FleetStatus,
     /// The certificates, by name.
     pub certificates: Vec<CertificateStatus>,
+    /// Certificates of the configuration that this node is not shown, since its roles do not need them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<CertName>,
     /// What is wrong on the node that said this, and values in the store that cannot be read.
     pub troubles: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! From the view to the document.
 
 use certfleet_core::decide::{Gate, Plan, renewal_moment, rollout_gate};
+use certfleet_core::key::RecordKey;
 use certfleet_core::names::{CertName, NodeName, TargetName};
 use certfleet_core::records::{CertRecord, Placed, PresenceState, TargetState};
 use certfleet_core::time::{Now, Timestamp};
@@ -15,12 +16,15 @@ pub fn status(view: &View, plan: &Plan, store: &str, now: Now) -> Status {
     let mut names: Vec<&CertName> = view.certs.keys().chain(view.wanted.keys()).collect();
     names.sort();
     names.dedup();
+    let is_hidden = |cert: &&CertName| !view.certs.contains_key(*cert) && view.is_withheld(&RecordKey::Cert((*cert).clone()));
+    let (hidden, names): (Vec<&CertName>, Vec<&CertName>) = names.into_iter().partition(is_hidden);
     Status {
         schema: SCHEMA,
         node: view.me.node.clone(),
         at: now.wall,
         fleet: fleet(view, store, now),
         certificates: names.into_iter().filter_map(|cert| certificate(view, plan, cert, now)).collect(),
+        hidden: hidden.into_iter().cloned().collect(),
         troubles,
     }
 }

@@ -65,14 +65,14 @@ impl Config {
         }
     }
 
-    /// Node 1 serves its store there.
-    pub fn served(mut self, at: SocketAddr) -> Self {
+    /// Node `n` serves its store there.
+    pub fn served(mut self, n: u8, at: SocketAddr) -> Self {
         self.store = format!("https://{at}");
-        self.overlays.entry(1).or_default().push_str(&format!("store = \"file://{{lab}}/store\"\nserve = \"{at}\"\n"));
+        self.overlays.entry(n).or_default().push_str(&format!("store = \"file://{{lab}}/store\"\nserve = \"{at}\"\n"));
         self
     }
 
-    /// Whether node 1 serves its store.
+    /// Whether a node serves its store.
     pub fn is_served(&self) -> bool {
         self.store.starts_with("https:")
     }

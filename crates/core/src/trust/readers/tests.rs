@@ -93,6 +93,10 @@ fn a_member_brings_its_own_records_and_those_that_are_put_back() {
     let key = |bytes: &[u8]| RecordKey::PrivateKey(SpkiHash::of(bytes));
     assert_eq!(put(&worker, key(b"here"), "a", "a", &value), Ok(()));
     assert_eq!(put(&worker, key(b"away"), "a", "a", &value), Err(Refused::Elsewhere(name("a"))));
+    let chain = |cert: &str| RecordKey::Version(name(cert), Generation(1));
+    assert_eq!(put(&worker, chain("here"), "b", "b", &value), Ok(()), "one that the store lost, as it was");
+    assert_eq!(put(&worker, chain("away"), "b", "b", &value), Err(Refused::Elsewhere(name("a"))));
+    assert!(matches!(put(&worker, chain("here"), "a", "a", &value), Err(Refused::Distrusted(Distrust::MayNot(_)))));
     let fleet: FleetRecord = view().fleet.expect("there is one");
     let fleet = serde_json::to_value(fleet).expect("JSON");
     assert_eq!(put(&worker, RecordKey::Fleet, "b", "the fleet", &fleet), Ok(()), "as it was, word for word");
