@@ -114,7 +114,7 @@ impl Books {
 
     /// The CA issued a certificate: the first for this attempt, and its key is in the store. Several attempts may have one key.
     pub fn issued(&mut self, cert: &CertName, number: Generation, serial: &str, key_is_stored: bool) -> Result<(), Violation> {
-        ensure(key_is_stored, || format!("certificate {serial} is issued and its key is not in the store"))?;
+        ensure(key_is_stored, || format!("certificate {serial} is issued and its key is not kept where it belongs"))?;
         let first = self.issued.entry((cert.clone(), number)).or_insert_with(|| serial.to_owned());
         ensure(first == serial, || format!("certificates {first} and {serial} are issued for one attempt"))
     }

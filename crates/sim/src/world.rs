@@ -134,12 +134,13 @@ impl Observer {
         }
     }
 
-    /// Whether the private half is where it should be: in the store, or on the disk of the one node whose it is.
+    /// Whether the private half is where it should be: in the store, or on the disk of the one node whose it is and nowhere else.
     fn is_kept(&self, cert: &CertName, key: &SpkiHash) -> bool {
         let at = RecordKey::PrivateKey(key.clone()).key();
+        let is_stored = self.engine.get().and_then(Weak::upgrade).is_some_and(|engine| engine.envelope(&at).is_some());
         match cert.node() {
-            None => self.engine.get().and_then(Weak::upgrade).is_some_and(|engine| engine.envelope(&at).is_some()),
-            Some(node) => self.state_of(&node).is_some_and(|state| Keeper::new(&state).get(&at).is_some()),
+            None => is_stored,
+            Some(node) => !is_stored && self.state_of(&node).is_some_and(|state| Keeper::new(&state).get(&at).is_some()),
         }
     }
 

@@ -211,8 +211,11 @@ impl Executor {
     }
 
     /// An engine that loses acknowledged writes may have lost what an attempt is built on: the key that was made for it, the chain that was
-    /// stored. What this node has of it is put back before the CA, or the fleet, is told to rely on it.
+    /// stored. What this node has of it is put back before the CA, or the fleet, is told to rely on it. A key that is one node's own was never there.
     pub(super) async fn see_to_key(&self, cert: &CertName, spki: &SpkiHash) -> Result<(), ActionError> {
+        if cert.node().is_some() {
+            return Ok(());
+        }
         self.put_back_lost(&RecordKey::PrivateKey(spki.clone()).key(), |key| self.keeper.get(key).or_else(|| self.keeper.made(cert, key)))
             .await
     }
