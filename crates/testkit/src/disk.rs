@@ -80,7 +80,12 @@ mod tests {
     fn a_disk_is_filled_and_closed_and_opened_again() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let Some(disk) = SmallDisk::mount(&dir.path().join("disk"), 1) else { return };
-        let writes = || std::fs::write(disk.path().join("a"), b"text").is_ok();
+        // A new file each time: to write over one frees what it had.
+        let mut files = 0..;
+        let mut writes = || {
+            let file = disk.path().join(files.next().unwrap_or(0).to_string());
+            std::fs::write(file, b"text").is_ok()
+        };
         assert!(writes());
         disk.fill();
         assert!(!writes());
