@@ -7,6 +7,8 @@ mod answer;
 mod call;
 mod directory;
 mod failure;
+#[cfg(fuzzing)]
+mod fuzz;
 mod jws;
 mod key_change;
 mod retry_after;
@@ -27,6 +29,8 @@ use crate::authority::{AccountRef, CertificateAuthority};
 use crate::keys::AccountKey;
 use call::{Call, Wire, persist};
 use directory::Directory;
+#[cfg(fuzzing)]
+pub use fuzz::ScriptedAnswer;
 use transport::Transport;
 
 /// A CA by its directory. Cheap to make: nothing is read or connected before the first call.

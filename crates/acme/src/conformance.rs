@@ -101,12 +101,22 @@ async fn until(ca: &dyn CertificateAuthority, account: &AccountRef, url: &str, s
 
 /// Drives an order to its certificate.
 async fn finish(ca: &dyn CertificateAuthority, account: &AccountRef, url: &str, csr: &KeyAndCsr) -> Result<String, CaError> {
+    make_ready(ca, account, url).await?;
+    ca.finalize(account, url, &csr.csr_der).await?;
+    fetch(ca, account, url).await
+}
+
+/// Has an order validated.
+async fn make_ready(ca: &dyn CertificateAuthority, account: &AccountRef, url: &str) -> Result<(), CaError> {
     let order = ca.order(account, url).await?;
     for challenge in challenges(&order) {
         ca.challenge_ready(account, &challenge).await?;
     }
-    until(ca, account, url, &[OrderStatus::Ready, OrderStatus::Valid, OrderStatus::Processing]).await?;
-    ca.finalize(account, url, &csr.csr_der).await?;
+    until(ca, account, url, &[OrderStatus::Ready, OrderStatus::Valid, OrderStatus::Processing]).await.map(drop)
+}
+
+/// The certificate of an order that was finalized.
+async fn fetch(ca: &dyn CertificateAuthority, account: &AccountRef, url: &str) -> Result<String, CaError> {
     until(ca, account, url, &[OrderStatus::Valid]).await?;
     ca.certificate(account, url).await
 }

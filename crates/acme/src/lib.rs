@@ -22,6 +22,8 @@ pub mod solvers;
 pub use authority::{AccountRef, CertificateAuthority};
 pub use chain::{CHAIN_CERTIFICATES_MAX, ChainError, ROOTS_BYTES_MAX, Roots, RootsError, verify_chain};
 pub use client::Client;
+#[cfg(fuzzing)]
+pub use client::ScriptedAnswer;
 pub use keys::{
     AccountKey, CSR_BYTES_MAX, CsrError, CsrFacts, KeyAndCsr, KeyError, KeySource, SystemKeys, csr_with_key, inspect_csr, make_key_and_csr,
     spki_of_key, with_csr,

@@ -112,6 +112,13 @@ impl Envelope {
         self
     }
 
+    /// As what comes after a value of this change too, which need not stand there any more.
+    #[must_use]
+    pub fn coming_after(mut self, change: u64) -> Self {
+        self.change = self.change.max(change.saturating_add(1));
+        self
+    }
+
     /// What it is after an engine has given it a revision.
     pub fn revision(&self, engine: impl Into<String>) -> Revision {
         Revision { engine: engine.into(), nonce: self.nonce.clone(), change: self.change }
@@ -156,6 +163,19 @@ mod tests {
     fn bytes_read_back() {
         let bytes = envelope().to_bytes().expect("encodes");
         assert_eq!(Envelope::from_bytes(&bytes), Ok(envelope()));
+    }
+
+    #[test]
+    fn a_number_is_written_as_it_was_read() {
+        for number in
+            ["3.1396462376533366e+32", "0.1", "1e300", "18446744073709551615", "-9223372036854775808", "123456789012345678901234567890"]
+        {
+            let mut first = envelope();
+            first.body = serde_json::from_str(&format!(r#"{{"a_field_of_a_later_version":{number}}}"#)).expect("parses");
+            let again = Envelope::from_bytes(&first.to_bytes().expect("encodes")).expect("reads");
+            assert_eq!(again, first, "{number}");
+            assert_eq!(again.body_hash(), first.body_hash(), "{number}");
+        }
     }
 
     #[test]

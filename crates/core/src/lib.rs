@@ -12,6 +12,7 @@ pub mod envelope;
 pub mod hash;
 pub mod invariants;
 pub mod key;
+pub mod mutants;
 pub mod names;
 pub mod rank;
 pub mod records;

@@ -91,7 +91,7 @@ pub fn view() -> View {
         let node = node_name;
         view.presence.insert(name(node), seen(presence(node, 1), 0, 0));
     }
-    view.roster = Roster::of(&fleet(), view.nodes.values());
+    view.roster = Roster::of(&fleet(), view.nodes.values()).into();
     view
 }
 

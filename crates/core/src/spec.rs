@@ -114,6 +114,14 @@ impl Specification {
         self.nodes.is_empty() || self.nodes.iter().any(|pattern| pattern.matches(node))
     }
 
+    /// Those of `nodes` that it is meant for: looked up by the patterns, since there may be ten thousand.
+    pub fn placed_among<'a, V>(&'a self, nodes: &'a BTreeMap<NodeName, V>) -> impl Iterator<Item = (&'a NodeName, &'a V)> {
+        let all = self.nodes.is_empty().then(|| nodes.iter());
+        // In order, and each once, though several patterns may mean it.
+        let named: BTreeMap<&NodeName, &V> = self.nodes.iter().flat_map(|pattern| pattern.among(nodes)).collect();
+        all.into_iter().flatten().chain(named)
+    }
+
     /// The one that `node` has of its own.
     pub fn of_node(&self, node: &NodeName) -> Self {
         let only = node.as_str().parse().expect("a node's name is a pattern that matches it alone");

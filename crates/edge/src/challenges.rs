@@ -73,9 +73,9 @@ pub async fn listen_challenges(
     Ok(serve(bound, Arc::new(Challenges { table, events }), limits))
 }
 
-struct Challenges {
-    table: AnswerTable,
-    events: Arc<dyn EdgeEvents>,
+pub(crate) struct Challenges {
+    pub(crate) table: AnswerTable,
+    pub(crate) events: Arc<dyn EdgeEvents>,
 }
 
 impl Challenges {

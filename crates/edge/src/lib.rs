@@ -14,6 +14,8 @@ mod bind;
 mod challenges;
 mod client;
 mod crowd;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod host;
 mod limits;
 mod members;

@@ -184,7 +184,12 @@ pub(crate) fn is_of_the_client(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
 }
 
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S, site: Arc<dyn Site>, limits: Limits, mut stopped: watch::Receiver<bool>) {
+pub(crate) async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    site: Arc<dyn Site>,
+    limits: Limits,
+    mut stopped: watch::Receiver<bool>,
+) {
     let service = service_fn(|request| Box::pin(reply(site.clone(), request, limits.account_wait_max)));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,5 +1,6 @@
 //! The node's own files: written whole, private from the first byte.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -16,6 +17,8 @@ pub const STATE_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const JSON_BYTES: usize = 16 * 1024;
 /// Writers of one file take turns, since they have one temporary file; most writers of different files do not meet.
 static TURNS: [Mutex<()>; 64] = [const { Mutex::new(()) }; 64];
+/// Directories whose disk is taken for full.
+static FULL: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 pub(crate) const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_DIR: u32 = 0o700;
 
@@ -31,7 +34,35 @@ pub struct DiskError {
     pub source: io::Error,
 }
 
-fn at(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> DiskError {
+/// For simulators and tests: while it lives, nothing can be written below a directory, as if its disk were full. Nobody else makes one.
+#[derive(Debug)]
+pub struct Full(PathBuf);
+
+impl Full {
+    /// The disk with this directory.
+    pub fn of(dir: &Path) -> Self {
+        full().insert(dir.to_owned());
+        Self(dir.to_owned())
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        full().remove(&self.0);
+    }
+}
+
+fn full() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    FULL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Asked before a file is written.
+pub(crate) fn has_room(path: &Path) -> io::Result<()> {
+    let is_full = full().iter().any(|dir| path.starts_with(dir));
+    if is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+}
+
+pub(crate) fn at(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> DiskError {
     let path = path.to_owned();
     move |source| DiskError { path, doing, source }
 }
@@ -71,6 +102,7 @@ fn turn(path: &Path) -> MutexGuard<'static, ()> {
 /// What an earlier process with this number left is removed; nothing is written through a link that somebody laid.
 fn write_new(path: &Path, content: &[u8], synced: bool) -> io::Result<()> {
     let _ = std::fs::remove_file(path);
+    has_room(path)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(path)?;
     file.set_permissions(Permissions::from_mode(PRIVATE_FILE))?;
     file.write_all(content)?;
@@ -79,17 +111,22 @@ fn write_new(path: &Path, content: &[u8], synced: bool) -> io::Result<()> {
 
 /// The file's bytes, wiped after use; `None` if it does not exist.
 pub fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DiskError> {
+    read_up_to(path, STATE_FILE_BYTES_MAX)
+}
+
+/// The same of a file that may be larger.
+pub(crate) fn read_up_to(path: &Path, bytes_max: u64) -> Result<Option<Zeroizing<Vec<u8>>>, DiskError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(at(path, "opened")(error)),
     };
     // Sized first, so that no copy is left behind by growing.
-    let size = file.metadata().map_or(0, |meta| meta.len()).min(STATE_FILE_BYTES_MAX) + 1;
+    let size = file.metadata().map_or(0, |meta| meta.len()).min(bytes_max) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default()));
-    file.take(STATE_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at(path, "read"))?;
-    if bytes.len() as u64 > STATE_FILE_BYTES_MAX {
-        return Err(at(path, "read")(io::Error::other(format!("it is larger than {STATE_FILE_BYTES_MAX} bytes"))));
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(at(path, "read"))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(at(path, "read")(io::Error::other(format!("it is larger than {bytes_max} bytes"))));
     }
     Ok(Some(bytes))
 }
@@ -108,6 +145,10 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), DiskError>
 /// The same, of what need not outlive a loss of power; whole all the same.
 pub fn write_json_unsynced<T: Serialize>(path: &Path, value: &T) -> Result<(), DiskError> {
     write_whole(path, &json(path, value)?, false)
+}
+
+pub(crate) fn not_understood(path: &Path, error: serde_json::Error) -> DiskError {
+    at(path, "understood")(io::Error::other(error))
 }
 
 fn json<T: Serialize>(path: &Path, value: &T) -> Result<Zeroizing<Vec<u8>>, DiskError> {

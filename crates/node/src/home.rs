@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use certfleet_core::envelope::Envelope;
 use certfleet_core::hash::sha256_hex;
 use certfleet_core::key::RecordKey;
+use certfleet_core::mutants::{Mutant, has};
 use certfleet_core::records::{HomeRecord, HomeState};
 use certfleet_core::time::Mono;
 use certfleet_core::view::{Moves, View};
@@ -59,7 +60,10 @@ impl Remembered {
 
 /// Takes into a fresh view what earlier lives of this node knew, where the store is at `url`.
 pub fn recall(view: &mut View, state: &Path, url: &str, now: Mono) -> Result<(), DiskError> {
-    view.local.memory = memory::load(state)?;
+    if has(Mutant::ForgetMemory) {
+        return Ok(());
+    }
+    view.local.memory = memory::load(state)?.into();
     let remembered = load(state)?;
     for (key, envelope) in Keeper::new(state).all("").into_iter().filter(|(key, _)| *key != RecordKey::Home.key()) {
         view.recall(&key, &envelope, now);

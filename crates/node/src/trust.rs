@@ -3,7 +3,7 @@
 use certfleet_core::decide::Readers;
 use certfleet_core::envelope::{Envelope, EnvelopeError, Expect};
 use certfleet_core::key::RecordKey;
-use certfleet_core::names::{FleetId, NodeName, SpkiHash};
+use certfleet_core::names::{NodeName, SpkiHash};
 use certfleet_core::secret::{Sealed, Secret, Wrap};
 pub use certfleet_core::trust::Grant;
 use certfleet_core::trust::{SealingKey, SigningKey};
@@ -46,7 +46,13 @@ impl Pen {
 
     /// A record as it is written under `key` where `expect` holds.
     pub fn write<T: Serialize>(&self, key: &RecordKey, record: &T, expect: &Expect) -> Result<Envelope, WrapError> {
-        signed(&self.identity.fleet, &self.identity.node, key, record, expect, &self.identity.signing_key)
+        self.write_after(0, key, record, expect)
+    }
+
+    /// The same, after a value of this `change`, which need not stand there any more.
+    pub fn write_after<T: Serialize>(&self, change: u64, key: &RecordKey, record: &T, expect: &Expect) -> Result<Envelope, WrapError> {
+        let envelope = Envelope::new(self.identity.node.clone(), fresh_nonce()?, record)?.following(expect).coming_after(change);
+        Ok(envelope.signed(&self.identity.fleet, &key.key(), &self.identity.signing_key))
     }
 
     /// The same, signed by the fleet key.
@@ -57,7 +63,8 @@ impl Pen {
         expect: &Expect,
         fleet_key: &SigningKey,
     ) -> Result<Envelope, WrapError> {
-        signed(&self.identity.fleet, &self.identity.node, key, record, expect, fleet_key)
+        let envelope = Envelope::new(self.identity.node.clone(), fresh_nonce()?, record)?.following(expect);
+        Ok(envelope.signed(&self.identity.fleet, &key.key(), fleet_key))
     }
 
     fn context<'a>(&'a self, purpose: &'a str, spki: &'a SpkiHash) -> Context<'a> {
@@ -94,16 +101,4 @@ impl Pen {
     ) -> Result<Wrap, WrapForError> {
         seal::wrap_for(sealed, later, &self.context(purpose, spki), (&self.identity.node, &self.identity.sealing_key), reader)
     }
-}
-
-fn signed<T: Serialize>(
-    fleet: &FleetId,
-    writer: &NodeName,
-    key: &RecordKey,
-    record: &T,
-    expect: &Expect,
-    by: &SigningKey,
-) -> Result<Envelope, WrapError> {
-    let envelope = Envelope::new(writer.clone(), fresh_nonce()?, record)?;
-    Ok(envelope.following(expect).signed(fleet, &key.key(), by))
 }

@@ -13,11 +13,15 @@ use crate::gate::{Gate, Process};
 use crate::history::History;
 
 /// How long a client waits for an answer that does not come, in milliseconds.
-const TIMEOUT_MS: u64 = 5_000;
+pub const TIMEOUT_MS: u64 = 5_000;
 /// The slowest that a way without faults is, in milliseconds.
 pub const LATENCY_MS_MAX: u64 = 20;
 /// How slow a bad way may be, in milliseconds.
 const SLOW_MS_MAX: u64 = 4_000;
+/// Longest time after which a write that was delivered twice, or late, comes, in milliseconds.
+const ECHO_MS_MAX: u64 = 90_000;
+/// Of a thousand answers so many are lost where none comes back.
+const ALL: u64 = 1000;
 
 /// How a way is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,19 +36,50 @@ pub struct Weather {
     pub slow: u64,
     /// Of a thousand questions so many kill who asks: before, or after it was done.
     pub deadly: u64,
+    /// Of a thousand writes so many are delivered twice, or only later.
+    pub echoes: u64,
+}
+
+impl Weather {
+    /// Questions arrive, and no answer ever does.
+    pub fn mute() -> Self {
+        Self { lost: ALL, ..Self::default() }
+    }
+
+    /// Nothing gets through.
+    pub fn cut() -> Self {
+        Self { cut: true, ..Self::default() }
+    }
+
+    /// Whether no answer comes.
+    pub fn is_mute(&self) -> bool {
+        self.cut || self.lost >= ALL
+    }
+}
+
+/// A write that the network delivers again, or only later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Echo {
+    /// Only later: nobody got the first one.
+    pub first_is_lost: bool,
+    /// So much later.
+    pub after: Duration,
 }
 
 impl Default for Weather {
     fn default() -> Self {
-        Self { latency_ms: LATENCY_MS_MAX, cut: false, lost: 0, slow: 0, deadly: 0 }
+        Self { latency_ms: LATENCY_MS_MAX, cut: false, lost: 0, slow: 0, deadly: 0, echoes: 0 }
     }
 }
 
 impl fmt::Display for Weather {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cut, lost, slow, deadly, .. } = self;
-        let how = if *cut { "cut" } else { "bad" };
-        write!(f, "{how} weather ({lost} lost, {slow} slow, {deadly} deadly of 1000)")
+        let Self { cut, lost, slow, deadly, echoes, .. } = self;
+        match () {
+            () if *cut => write!(f, "nothing gets through"),
+            () if self.is_mute() => write!(f, "no answer comes back"),
+            () => write!(f, "bad weather ({lost} lost, {slow} slow, {deadly} deadly, {echoes} twice or late of 1000)"),
+        }
     }
 }
 
@@ -94,7 +129,8 @@ impl Link {
         }
         self.may_kill("before", what).await;
         self.travel().await;
-        if self.weather().cut {
+        if self.weather().cut || self.draws(|weather| weather.lost / 2) {
+            self.history.say(&self.who, || format!("the question of {what} is lost"));
             sleep(Duration::from_millis(TIMEOUT_MS)).await;
             return Passed::Lost;
         }
@@ -107,6 +143,15 @@ impl Link {
             return Passed::Lost;
         }
         Passed::Answer(done)
+    }
+
+    /// Whether the next write comes again, or late.
+    pub fn echo(&self) -> Option<Echo> {
+        if !self.draws(|weather| weather.echoes) {
+            return None;
+        }
+        let draw = &mut self.lock().1;
+        Some(Echo { first_is_lost: draw.once_in_a_thousand(500), after: Duration::from_millis(draw.between(1, ECHO_MS_MAX)) })
     }
 
     async fn may_kill(&self, when: &str, what: &str) {

@@ -22,8 +22,8 @@ pub enum Server {
 
 /// Who looks at what is installed.
 pub trait Visitor: Send + Sync + std::fmt::Debug {
-    /// A server has taken a certificate.
-    fn installed(&self, node: &NodeName, material: &Material);
+    /// A server of the machine `who` has taken a certificate.
+    fn installed(&self, who: &NodeName, material: &Material);
 }
 
 /// What the servers of one machine have: it is on their disk, and stays when the machine dies.
@@ -47,6 +47,12 @@ impl Servers {
         self.lock().server = server;
     }
 
+    /// Another machine's, with the same on its disk.
+    pub fn copy(&self) -> Self {
+        let served = self.served();
+        Self { state: Mutex::new(Disk { server: Server::default(), served }) }
+    }
+
     /// What is there now.
     pub fn served(&self) -> Served {
         self.lock().served.clone()
@@ -61,14 +67,15 @@ impl Servers {
 #[derive(Debug)]
 pub struct SimTarget {
     name: TargetName,
+    who: NodeName,
     servers: Arc<Servers>,
     visitor: Arc<dyn Visitor>,
 }
 
 impl SimTarget {
-    /// On the machine that has these servers.
-    pub fn new(name: TargetName, servers: &Arc<Servers>, visitor: &Arc<dyn Visitor>) -> Self {
-        Self { name, servers: servers.clone(), visitor: visitor.clone() }
+    /// On the machine `who`, which has these servers.
+    pub fn new(name: TargetName, who: &NodeName, servers: &Arc<Servers>, visitor: &Arc<dyn Visitor>) -> Self {
+        Self { name, who: who.clone(), servers: servers.clone(), visitor: visitor.clone() }
     }
 
     fn take(&self, material: &Material) -> Outcome {
@@ -83,7 +90,7 @@ impl SimTarget {
         if state != State::Failed && changed {
             disk.served.insert(at, material.leaf.clone());
             drop(disk);
-            self.visitor.installed(&material.node, material);
+            self.visitor.installed(&self.who, material);
         }
         outcome(material, state, reason, changed && state != State::Failed)
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use certfleet_core::envelope::{Envelope, Expect, Revision};
 use certfleet_core::key::Key;
+use certfleet_core::mutants::{Mutant, has};
 
 use crate::contract::{Put, Store, Stored};
 use crate::error::StoreError;
@@ -35,6 +36,7 @@ pub async fn put_settled(store: &dyn Store, key: &Key, envelope: &Envelope, expe
             Put::Done(revision) => return Ok(Settled::Done(revision)),
             Put::Conflict if lost.is_none() => return Ok(Settled::Conflict),
             Put::Conflict => {}
+            Put::Unknown(_) if has(Mutant::LinkWithoutListing) => return Ok(Settled::Done(envelope.revision("unknown"))),
             Put::Unknown(why) => lost = Some(why),
         }
         let there = match store.get(key).await {

@@ -222,6 +222,18 @@ pub struct Explanation {
     pub reason: String,
 }
 
+/// Takes bytes for what a server says, as its clients do; for the fuzzing workspace alone.
+#[cfg(fuzzing)]
+pub fn fuzz(key: &Key, bytes: &[u8]) -> bool {
+    let stored = |found: Found| found.stored(key).is_ok();
+    match (serde_json::from_slice::<Answer>(bytes), serde_json::from_slice::<Line>(bytes)) {
+        (Ok(Answer::Found(Some(found))), _) => stored(found),
+        (Ok(Answer::Error(trouble)), _) | (_, Ok(Line::Error(trouble))) => !trouble.error(key, "central:7443").to_string().is_empty(),
+        (_, Ok(Line::Value(key, found))) => found.stored(&key).is_ok(),
+        (answer, line) => answer.is_ok() || line.is_ok() || serde_json::from_slice::<Explanation>(bytes).is_ok(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,13 +55,15 @@ async fn open(root: &Path) -> std::sync::Arc<FileStore> {
     FileStore::open_or_create(root, WatchMode::Poll).await.expect("opened")
 }
 
-/// Counts up its own number in a value that all share, and prints `done COUNT REVISION` for every write that was acknowledged.
+/// Counts up its own number in a value that all share, and prints `done COUNT REVISION` for every write that was acknowledged, and `seen COUNT`
+/// for what it finds there: a write may have been taken for a conflict, since others had written after it before it could look.
 async fn count(root: &Path, name: &str, limit: u64) {
     let (store, at) = (open(root).await, key("certs/counted"));
     loop {
         let stored = store.get(&at).await.expect("read");
         let mut body = stored.as_ref().map_or_else(|| json!({}), |stored| stored.envelope.body.clone());
         let mine = body[name].as_u64().unwrap_or(0);
+        println!("\nseen {mine}");
         if mine == limit {
             return;
         }
@@ -158,7 +160,8 @@ async fn sudden_death_tears_nothing_and_loses_nothing() {
         let body = &listing.entries[0].1.envelope.body;
         for (name, log) in logs {
             let log = fs::read_to_string(log).expect("a log");
-            let last = log.lines().filter_map(|line| line.strip_prefix("done ")?.split(' ').next()?.parse::<u64>().ok()).max().unwrap_or(0);
+            let told = |line: &str| line.strip_prefix("done ").or(line.strip_prefix("seen "))?.split(' ').next()?.parse::<u64>().ok();
+            let last = log.lines().filter_map(told).max().unwrap_or(0);
             let there = body[&name].as_u64().unwrap_or(0);
             // What it was told, or what was there when it started; and perhaps one more, whose answer died with it.
             let sure = known.insert(name.clone(), there).unwrap_or(0).max(last);

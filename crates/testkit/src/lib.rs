@@ -3,6 +3,7 @@
 //! Deliberately not here: fakes. A server that is not installed is a loud skip, and a failure when `CI=true` (see [`installed`]).
 
 pub mod addresses;
+pub mod admin;
 pub mod disk;
 pub mod etcd;
 pub mod haproxy;

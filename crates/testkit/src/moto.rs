@@ -84,6 +84,13 @@ impl Moto {
         self.dir.path().join(name)
     }
 
+    /// A store in this bucket, for nodes that reach the server at `address` and look every so many seconds. Whatever the secret, it is taken.
+    pub fn url(&self, bucket: &str, address: SocketAddr, poll_seconds: u32) -> String {
+        let secret = self.file("secret");
+        std::fs::write(&secret, "secret\n").expect("written");
+        format!("s3://{bucket}/fleet?endpoint=http://{address}&user=key&password_file={}&poll={poll_seconds}", secret.display())
+    }
+
     /// Makes a bucket.
     pub async fn make_bucket(&self, bucket: &str) {
         self.ask(Method::PUT, bucket, Vec::new()).await.expect("the bucket is made");

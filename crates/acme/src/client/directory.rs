@@ -30,6 +30,12 @@ impl Directory {
         Ok(Self { url: parsed, document: Mutex::new(None) })
     }
 
+    /// One that was read a moment ago.
+    #[cfg(fuzzing)]
+    pub fn known(url: &str, document: Bytes) -> Result<Self, CaError> {
+        Ok(Self { document: Mutex::new(Some((Instant::now(), document))), ..Self::new(url)? })
+    }
+
     pub fn url(&self) -> String {
         self.url.to_string()
     }

@@ -56,12 +56,28 @@ pub(super) struct Transport {
     roots: Option<Vec<CertificateDer<'static>>>,
     http: OnceCell<Http>,
     nonces: Mutex<Vec<(Instant, HeaderValue)>>,
+    /// What is answered, if this is no way to a CA at all.
+    #[cfg(fuzzing)]
+    script: Option<Mutex<std::collections::VecDeque<Answer>>>,
 }
 
 impl Transport {
     pub fn new(root_pem: Option<&str>) -> Result<Self, CaError> {
         let roots = root_pem.map(certificates).transpose()?;
-        Ok(Self { roots, http: OnceCell::new(), nonces: Mutex::new(Vec::new()) })
+        let (http, nonces) = Default::default();
+        Ok(Self {
+            roots,
+            http,
+            nonces,
+            #[cfg(fuzzing)]
+            script: None,
+        })
+    }
+
+    /// A way on which these answers come, and nothing is sent.
+    #[cfg(fuzzing)]
+    pub fn scripted(answers: std::collections::VecDeque<Answer>) -> Self {
+        Self { roots: None, http: OnceCell::new(), nonces: Mutex::default(), script: Some(Mutex::new(answers)) }
     }
 
     /// Sends a request and reads its answer, of whatever status. The answer's nonce is put aside for the next request.
@@ -83,6 +99,11 @@ impl Transport {
         let uri = request.uri().clone();
         permitted(&uri)?;
         request.headers_mut().insert(USER_AGENT, AGENT);
+        #[cfg(fuzzing)]
+        if let Some(script) = &self.script {
+            let next = script.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop_front();
+            return next.ok_or_else(|| CaError::Unreachable("the script is over".into()));
+        }
         let http = self.http.get_or_try_init(|| self.connector()).await?;
         let limit = Duration::from_secs(REQUEST_SECONDS_MAX);
         let outcome = timeout(limit, answer(http.request(request), &uri)).await.unwrap_or_else(|_| Err(failure::timed_out(&uri)));

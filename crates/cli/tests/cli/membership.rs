@@ -44,6 +44,8 @@ async fn doing_it_again_changes_nothing() {
     assert!(asked.contains("asks to join fleet prod (") && asked.contains("as soon as a node with the role issue runs"), "{asked}");
     let identity = fs::read(web.state.join("identity.json")).expect("reads");
     assert!(web.run(&["join", &token]).ended(0).stderr.contains("asks to join fleet prod as node web-1 already; nothing changed"));
+    let token = lb0.token(&["web-1"]);
+    assert!(web.run(&["join", &token]).ended(0).stderr.contains("asks to join fleet prod ("), "the first token may be void by now");
     let _daemon = lb0.daemon();
     let is_in = || web.run(&["join", &token]).ended(0).stderr.contains("is node web-1 of fleet prod already; nothing changed");
     eventually("web-1 is let in", LIMIT, || std::future::ready(is_in().then_some(()))).await;

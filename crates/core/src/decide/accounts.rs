@@ -9,39 +9,43 @@ use std::collections::BTreeSet;
 
 use super::action::{Action, Subject};
 use super::admit;
-use super::holder::{GRACE, my_rank};
-use super::plan::Plan;
+use super::facts::Facts;
+use super::holder::GRACE;
+use super::part::Part;
 use crate::key::RecordKey;
+use crate::mutants::{Mutant, has};
 use crate::names::IssuerName;
 use crate::records::{AccountKey, AccountKeyRecord, AccountRecord, Step};
 use crate::spec::{IssuerSpec, Role};
 use crate::time::Now;
 use crate::view::{Observed, View};
 
-pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
+pub(super) fn decide(view: &View, now: Now, facts: &Facts, part: &mut Part) {
     if !view.my_roles().contains(&Role::Issue) || view.local.leaving || view.local.duplicate.is_some() {
         return;
     }
     if view.settled_at(&RecordKey::AccountKey.key()).is_some_and(|moment| now.mono < moment) {
         return;
     }
-    let issuers = issuers_in_use(view);
-    let Some(key) = view.account_key.as_ref().filter(|_| !view.is_account_lost(now)) else {
+    let issuers: BTreeSet<&IssuerName> = view.issuers_in_use.iter().collect();
+    let Some(key) = view.account_key.as_ref().filter(|key| !is_lost(view, now, facts, key) && !has(Mutant::RemakeAccountKey)) else {
         let create = || Action::CreateAccountKey(view.account_readers(), view.removals(), view.base(&RecordKey::AccountKey.key()));
         // Whoever makes the key may die next: by then all who should have it must be able to open it.
         if !issuers.is_empty() && !admit::is_under_way(view, now) {
-            plan.act(view, now, create());
+            part.act(view, now, create());
         }
         return;
     };
     for issuer in &issuers {
-        register(view, now, plan, issuer, key);
+        register(view, (now, facts), part, issuer, key);
     }
-    roll(view, now, plan, key, &issuers);
+    roll(view, (now, facts), part, key, &issuers);
 }
 
-fn issuers_in_use(view: &View) -> BTreeSet<&IssuerName> {
-    view.spec.certificates.values().flat_map(|spec| &spec.issuers).collect()
+/// Whether nobody can open it; asked only when somebody says so.
+fn is_lost(view: &View, now: Now, facts: &Facts, key: &AccountKeyRecord) -> bool {
+    let spki = &key.current.spki;
+    (facts.lacked.keys.contains(spki) || view.local.lacks.contains_key(spki)) && view.is_account_lost(now)
 }
 
 /// The account at `issuer` as it is configured now, if its CA still knows it.
@@ -63,11 +67,11 @@ pub(super) fn is_rolling(view: &View, issuer: &IssuerName) -> bool {
     next.is_some_and(|next| account(view, issuer).is_some_and(|(account, _)| account.value.thumbprint != next.thumbprint))
 }
 
-fn register(view: &View, now: Now, plan: &mut Plan, issuer: &IssuerName, key: &AccountKeyRecord) {
+fn register(view: &View, (now, facts): (Now, &Facts), part: &mut Part, issuer: &IssuerName, key: &AccountKeyRecord) {
     let Some(spec) = view.spec.issuers.get(issuer).filter(|_| !is_registered(view, issuer)) else { return };
-    if is_my_turn(view, now, plan, issuer) {
+    if is_my_turn(view, (now, facts), part, issuer) {
         let (account, base) = fresh(view, now, issuer, spec, newest(key));
-        plan.act(view, now, Action::Register(issuer.clone(), spec.contact.clone(), account, base));
+        part.act(view, now, Action::Register(issuer.clone(), spec.contact.clone(), account, base));
     }
 }
 
@@ -88,56 +92,57 @@ fn fresh(view: &View, now: Now, issuer: &IssuerName, spec: &IssuerSpec, key: &Ac
     (account, view.base(&RecordKey::Account(issuer.clone()).key()))
 }
 
-fn is_my_turn(view: &View, now: Now, plan: &mut Plan, issuer: &IssuerName) -> bool {
+fn is_my_turn(view: &View, (now, facts): (Now, &Facts), part: &mut Part, issuer: &IssuerName) -> bool {
     if let Some(bar) = view.local.bars.get(issuer).filter(|bar| bar.until > now.mono) {
-        plan.wake(bar.until);
+        part.wake(bar.until);
         return false;
     }
-    is_turn(view, now, plan, Subject::Account(issuer.clone()), &format!("account/{issuer}"))
+    is_turn(view, (now, facts), part, Subject::Account(issuer.clone()), &format!("account/{issuer}"))
 }
 
 /// Whether those who come before this node have had their time. That only one succeeds is the compare-and-swap's work.
-fn is_turn(view: &View, now: Now, plan: &mut Plan, subject: Subject, work: &str) -> bool {
-    let turn = plan.due(view, now, subject) + GRACE * my_rank(view, now, work, None);
+fn is_turn(view: &View, (now, facts): (Now, &Facts), part: &mut Part, subject: Subject, work: &str) -> bool {
+    let turn = part.due(view, now, subject) + GRACE * facts.passing.my_rank(view, work, None);
     if now.mono < turn {
-        plan.wake(turn);
+        part.wake(turn);
     }
     now.mono >= turn
 }
 
 /// The next step of a roll-over, if one is wanted or under way.
-fn roll(view: &View, now: Now, plan: &mut Plan, key: &AccountKeyRecord, issuers: &BTreeSet<&IssuerName>) {
+fn roll(view: &View, (now, facts): (Now, &Facts), part: &mut Part, key: &AccountKeyRecord, issuers: &BTreeSet<&IssuerName>) {
     let Some(next) = &key.next else {
-        if view.is_account_exposed() && is_turn(view, now, plan, Subject::AccountKey, "account") {
+        if view.is_account_exposed() && is_turn(view, (now, facts), part, Subject::AccountKey, "account") {
             let base = view.base(&RecordKey::AccountKey.key());
-            plan.act(view, now, Action::PrepareAccountKey(view.account_readers(), view.removals(), base));
+            part.act(view, now, Action::PrepareAccountKey(view.account_readers(), view.removals(), base));
         }
         return;
     };
     let rolling: Vec<&IssuerName> = issuers.iter().copied().filter(|issuer| is_rolling(view, issuer)).collect();
     for issuer in rolling.iter().filter(|issuer| is_quiet(view, issuer)) {
-        let Some(spec) = view.spec.issuers.get(*issuer).filter(|_| is_my_turn(view, now, plan, issuer)) else { continue };
+        let Some(spec) = view.spec.issuers.get(*issuer).filter(|_| is_my_turn(view, (now, facts), part, issuer)) else { continue };
         let (account, base) = fresh(view, now, issuer, spec, next);
         let url = view.accounts.get(*issuer).map(|seen| seen.value.url.clone()).unwrap_or_default();
-        plan.act(view, now, Action::RollAccount((*issuer).clone(), AccountRecord { url, ..account }, base));
+        part.act(view, now, Action::RollAccount((*issuer).clone(), AccountRecord { url, ..account }, base));
     }
     let unregistered = issuers.iter().any(|issuer| !is_registered(view, issuer));
     let subject = Subject::Record(RecordKey::AccountKey.key());
-    if rolling.is_empty() && !unregistered && is_turn(view, now, plan, subject, "account") {
-        take_over(view, now, plan, key, next);
+    if rolling.is_empty() && !unregistered && is_turn(view, (now, facts), part, subject, "account") {
+        take_over(view, now, part, key, next);
     }
 }
 
 /// All CAs know the next key: it is the one in use.
-fn take_over(view: &View, now: Now, plan: &mut Plan, key: &AccountKeyRecord, next: &AccountKey) {
+fn take_over(view: &View, now: Now, part: &mut Part, key: &AccountKeyRecord, next: &AccountKey) {
     let record = AccountKeyRecord { current: next.clone(), next: None, ..key.clone() };
     if let Ok(value) = serde_json::to_value(record) {
-        plan.act(view, now, Action::Record(RecordKey::AccountKey, Box::new(value), view.base(&RecordKey::AccountKey.key())));
+        let key = RecordKey::AccountKey.key();
+        part.act(view, now, Action::Record(RecordKey::AccountKey, Box::new(value), view.base(&key), view.change_of(&key)));
     }
 }
 
 /// Nobody has the CA validate anything for this account.
 fn is_quiet(view: &View, issuer: &IssuerName) -> bool {
-    let mut attempts = view.certs.values().filter_map(|seen| seen.value.attempt.as_ref()).filter(|attempt| attempt.issuer == *issuer);
-    !attempts.any(|attempt| attempt.holder.is_some() && matches!(attempt.step, Step::Ordered { .. } | Step::Validating { .. }))
+    let mut attempts = view.certs.held().map(|(_, attempt)| attempt).filter(|attempt| attempt.issuer == *issuer);
+    !attempts.any(|attempt| matches!(attempt.step, Step::Ordered { .. } | Step::Validating { .. }))
 }

@@ -119,8 +119,8 @@ pub enum Action {
     Request(CertName, Box<WantedRequest>, Expect),
     /// Wrap a key that this node can open for one that cannot.
     Wrap(Box<WantedWrap>),
-    /// Write a record in this node's name: one compare-and-swap.
-    Record(RecordKey, Box<Value>, Expect),
+    /// Write a record in this node's name: one compare-and-swap. It comes after a value of this `change`, which need not stand there any more.
+    Record(RecordKey, Box<Value>, Expect, u64),
     /// Put a value back as it was: one compare-and-swap.
     PutBack(Key, Box<Envelope>, Expect),
     /// A machine is let in: its asking is removed.

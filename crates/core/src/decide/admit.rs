@@ -5,7 +5,7 @@
 
 use super::action::{Action, Subject};
 use super::holder::{GRACE, my_rank_among};
-use super::plan::Plan;
+use super::part::Part;
 use crate::key::RecordKey;
 use crate::names::NodeName;
 use crate::records::{InvitationRecord, InvitationUse, NodeRecord};
@@ -14,20 +14,20 @@ use crate::time::Now;
 use crate::trust::Grant;
 use crate::view::{Observed, View};
 
-pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
+pub(super) fn decide(view: &View, now: Now, part: &mut Part) {
     if !view.my_roles().contains(&Role::Issue) || view.local.leaving || view.local.duplicate.is_some() || view.local.beaten_at.is_none() {
         return;
     }
     for (node, asking) in &view.joining {
         let subject = Subject::Joining(node.clone());
-        let turn = plan.due(view, now, subject.clone()) + GRACE * my_rank_among(view, now, &format!("joining/{node}"), Some(Role::Issue));
+        let turn = part.due(view, now, subject.clone()) + GRACE * my_rank_among(view, now, &format!("joining/{node}"), Some(Role::Issue));
         if now.mono < turn {
-            plan.wake(turn);
+            part.wake(turn);
             continue;
         }
         match next(view, now, node, asking) {
-            Ok(action) => plan.act(view, now, action),
-            Err(why) => drop(plan.troubles.insert(format!("{node} asks to be let in, and is not: {why}"))),
+            Ok(action) => part.act(view, now, action),
+            Err(why) => drop(part.troubles.insert(format!("{node} asks to be let in, and is not: {why}"))),
         }
     }
 }
@@ -57,10 +57,19 @@ fn next(view: &View, now: Now, node: &NodeName, asking: &Observed<NodeRecord>) -
     let grant = machine.grant.as_ref().ok_or("it has no token")?.verify(&view.roster.verifying_keys).map_err(|error| error.to_string())?;
     let record = |key, value: Result<_, serde_json::Error>| {
         let value = value.map_err(|error| error.to_string())?;
-        let base = view.base(&RecordKey::key(&key));
-        Ok(Action::Record(key, Box::new(value), base))
+        let (base, after) = (view.base(&RecordKey::key(&key)), view.change_of(&RecordKey::key(&key)));
+        Ok(Action::Record(key, Box::new(value), base, after))
     };
     may_come(view, &grant, machine)?;
+    // Its word would count no more as soon as its successor is in, and nobody could tell who let that one in.
+    if *node == view.me.node {
+        return Err("it is to take this machine's own place, and another node with the role issue must let it in".into());
+    }
+    // Whoever knows what should stand there puts it right: until then nobody can say in whose place the machine comes.
+    let there = RecordKey::Node(node.clone()).key();
+    if view.is_blocked(&there, now.mono) {
+        return Err(format!("what stands under {there} does not count, or did not a moment ago"));
+    }
     match counted(view, &grant, machine) {
         Some(counted) if counted.in_place_of == standing(view, node) => {
             record(RecordKey::Node(node.clone()), serde_json::to_value(machine))
@@ -114,5 +123,24 @@ fn may_come(view: &View, grant: &Grant, machine: &NodeRecord) -> Result<(), Stri
             Err("the fleet has a node of that name; for a machine that was rebuilt, invite it with `--replace`".into())
         }
         () => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{at, comes_with, grant, name, seen, view};
+    use crate::spec::all_roles;
+
+    #[test]
+    fn nobody_lets_its_own_successor_in() {
+        let view = view();
+        let successor = |node: &str| {
+            let grant = Grant { replace: true, ..grant(node, all_roles()) };
+            let machine = NodeRecord { identity: "another machine".into(), ..comes_with(&grant, node) };
+            next(&view, at(1), &name(node), &seen(machine, 0, 0))
+        };
+        assert!(matches!(successor("b"), Ok(Action::Record(RecordKey::Invitation(_), ..))));
+        assert!(successor("a").is_err_and(|why| why.contains("another node")));
     }
 }

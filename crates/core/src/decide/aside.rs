@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::action::{Action, Call, Event, Subject};
 use super::drive::store;
-use super::plan::Plan;
+use super::part::Part;
 use super::transition;
 use super::turn::{Fitness, Turn};
 use crate::ca::{CaError, OrderStatus};
@@ -15,12 +15,12 @@ use crate::view::{Drive, Observed};
 /// How often the order of such an attempt is looked at by the first-ranked node, in seconds; later ranks look more rarely.
 const LOOK_SECONDS: u64 = 600;
 
-pub(super) fn decide(turn: Turn<'_>, seen: &Observed<CertRecord>, plan: &mut Plan) {
+pub(super) fn decide(turn: Turn<'_>, seen: &Observed<CertRecord>, part: &mut Part) {
     if turn.view.local.leaving {
         return;
     }
     for attempt in &seen.value.set_aside {
-        one(turn, seen, attempt, plan);
+        one(turn, seen, attempt, part);
     }
 }
 
@@ -31,19 +31,20 @@ enum Next {
     End(Option<Placed>),
 }
 
-fn one(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Attempt, plan: &mut Plan) {
+fn one(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Attempt, part: &mut Part) {
     let fresh = Drive::default();
     let drive = turn.drive(attempt.number).unwrap_or(&fresh);
     let next = next(turn, &seen.value, attempt, drive);
     let is_look = matches!(next, Next::Call(Call::Look(_)));
-    let since = drive.look_at.max(seen.changed_at) + Duration::from_secs(LOOK_SECONDS) * (1 + turn.rank(None));
+    let since = drive.look_at.max(seen.changed_at) + Duration::from_secs(LOOK_SECONDS) * (1 + turn.rank(None, part));
+    part.wake_at_stamp(turn.now, transition::order_expires(attempt));
     if (is_look || drive.error.is_some()) && turn.now.mono < since {
-        return plan.wake(since);
+        return part.wake(since);
     }
-    match turn.fitness(&attempt.issuer, plan) {
+    match turn.fitness(&attempt.issuer, part) {
         Fitness::Fit => {}
         Fitness::Unknown => return,
-        Fitness::Unfit(_, until) => return plan.wake(until),
+        Fitness::Unfit(_, until) => return part.wake(until),
     }
     let cert = turn.cert.clone();
     let action = match next {
@@ -54,7 +55,7 @@ fn one(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Attempt, plan: &mu
             Action::Write(cert, Expect::Revision(seen.revision.clone()), Box::new(record), Event::AsideEnded)
         }
     };
-    plan.act_on(turn.view, turn.now, Subject::Aside(turn.cert.clone(), attempt.number), action);
+    part.act_on(turn.view, turn.now, Subject::Aside(turn.cert.clone(), attempt.number), action);
 }
 
 fn next(turn: Turn<'_>, record: &CertRecord, attempt: &Attempt, drive: &Drive) -> Next {

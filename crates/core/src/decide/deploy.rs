@@ -1,10 +1,9 @@
 //! Bringing this node's targets to what is placed, and reporting what they have.
 
-use std::collections::BTreeMap;
-
 use super::action::Action;
-use super::plan::Plan;
+use super::part::Part;
 use super::rollout::may_install;
+use super::turn::Turn;
 use crate::key::RecordKey;
 use crate::names::{CertName, TargetName};
 use crate::records::{CertRecord, Placed, Report};
@@ -12,22 +11,18 @@ use crate::spec::Role;
 use crate::time::Now;
 use crate::view::{Installed, View};
 
-pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
-    if !view.my_roles().contains(&Role::Deploy) || view.local.leaving {
+pub(super) fn decide(turn: Turn<'_>, part: &mut Part) {
+    let Turn { view, now, cert, facts, .. } = turn;
+    if !facts.may(Role::Deploy) || view.local.leaving {
         return;
     }
-    let mut batches: BTreeMap<&TargetName, Vec<(CertName, Placed)>> = BTreeMap::new();
-    for (cert, seen) in view.certs.iter().filter(|(_, seen)| seen.value.spec.is_placed_on(&view.me.node)) {
-        let Some(placed) = &seen.value.placed else { continue };
-        for target in my_targets(view, &seen.value) {
-            if wants(view, cert, target, placed, now, plan) {
-                batches.entry(target).or_default().push((cert.clone(), placed.clone()));
-            }
-            report(view, cert, target, now, plan);
+    let record = view.certs.get(cert).map(|seen| &seen.value).filter(|record| record.spec.is_placed_on(&view.me.node));
+    let Some((record, placed)) = record.and_then(|record| Some((record, record.placed.as_ref()?))) else { return };
+    for target in my_targets(view, record) {
+        if wants(turn, target, placed, part) {
+            part.installs.insert(target.clone(), placed.clone());
         }
-    }
-    for (target, batch) in batches {
-        plan.act(view, now, Action::Install(target.clone(), batch));
+        report(view, cert, target, now, part);
     }
 }
 
@@ -35,35 +30,34 @@ fn my_targets<'a>(view: &'a View, record: &'a CertRecord) -> impl Iterator<Item 
     record.spec.deploy.iter().filter(|target| view.spec.targets.get(*target).is_some_and(|t| t.is_on(&view.me.node)))
 }
 
-fn wants(view: &View, cert: &CertName, target: &TargetName, placed: &Placed, now: Now, plan: &mut Plan) -> bool {
+fn wants(turn: Turn<'_>, target: &TargetName, placed: &Placed, part: &mut Part) -> bool {
+    let Turn { view, now, cert, .. } = turn;
     let seen = view.local.memory.get(cert).map(|memory| memory.seen).unwrap_or_default();
     if placed.placement.rank() < seen {
-        plan.troubles.insert(format!(
+        part.troubles.insert(format!(
             "{cert}: the store names placement {} and this node has seen {}: was an old backup restored? what is installed stays",
             placed.placement.seq, seen.1
         ));
         return false;
     }
     match view.local.targets.get(&(cert.clone(), target.clone())) {
-        Some(installed) if installed.placement == placed.placement => {
-            let due = now.mono >= installed.next_try;
-            if !due {
-                plan.wake(installed.next_try);
-            }
-            due
-        }
+        Some(installed) if installed.placement == placed.placement => part.has_come(now, installed.next_try),
         _ => {
-            let may = may_install(view, cert, target, now);
+            let may = may_install(turn, target, part);
             if !may {
-                plan.wait(cert, "a canary goes first");
+                turn.wait(part, "a canary goes first");
             }
             may
         }
     }
 }
 
-fn report(view: &View, cert: &CertName, target: &TargetName, now: Now, plan: &mut Plan) {
+fn report(view: &View, cert: &CertName, target: &TargetName, now: Now, part: &mut Part) {
     let Some(installed) = view.local.targets.get(&(cert.clone(), target.clone())) else { return };
+    // Both would report without end where the servers of the two machines differ.
+    if view.local.duplicate.is_some() {
+        return;
+    }
     let slot = (view.me.node.clone(), target.clone());
     let before = view.reports.get(cert).and_then(|reports| reports.get(&slot));
     let key = RecordKey::Report(cert.clone(), view.me.node.clone(), target.clone()).key();
@@ -79,7 +73,7 @@ fn report(view: &View, cert: &CertName, target: &TargetName, now: Now, plan: &mu
         at: now.wall,
         extra: before.map(|seen| seen.value.extra.clone()).unwrap_or_default(),
     };
-    plan.act(view, now, Action::Report(cert.clone(), target.clone(), report, view.base(&key)));
+    part.act(view, now, Action::Report(cert.clone(), target.clone(), report, view.base(&key)));
 }
 
 fn says(report: &Report, installed: &Installed) -> bool {

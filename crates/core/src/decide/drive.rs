@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::action::{Action, Call, Event};
-use super::plan::Plan;
+use super::part::Part;
 use super::transition;
 use super::turn::Turn;
 use crate::ca::{AuthorizationStatus, CaError, OrderStatus, OrderView, Problem};
+use crate::mutants::{Mutant, has};
 use crate::names::CertName;
 use crate::records::{Attempt, AttemptEnd, CertRecord, Step, VersionRecord};
-use crate::time::{Mono, Now, later};
+use crate::time::{Mono, Now, Timestamp, later};
 use crate::view::{Drive, Observed};
 
 /// How long an attempt may go on before `Finalizing`, in seconds.
@@ -35,19 +36,22 @@ enum Next {
 }
 
 /// The step of an attempt that this life of this node holds.
-pub(super) fn decide(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Attempt, plan: &mut Plan) {
+pub(super) fn decide(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Attempt, part: &mut Part) {
     let fresh = Drive::default();
     let drive = turn.drive(attempt.number).unwrap_or(&fresh);
     let record = &seen.value;
     let in_trouble_again = drive.error.is_some() && attempt.problem.is_some();
     if (in_trouble_again || is_silent(drive, attempt)) && transition::may_set_aside(record, attempt, turn.now) {
-        return turn.write(plan, seen, transition::set_aside(record, turn.now), Event::SetAside);
+        return turn.write(part, seen, transition::set_aside(record, turn.now), Event::SetAside);
     }
     let end = |end| transition::ended(turn.cert, record, end, turn.now, turn.seed);
     let (changed, event) = match next(turn, attempt, drive) {
-        Next::Call(call) => return turn.act(plan, Action::Call(turn.cert.clone(), attempt.number, attempt.issuer.clone(), call)),
-        Next::Store => return turn.act(plan, store(turn.cert, attempt, drive)),
-        Next::Wait(moment) => return plan.wake(moment),
+        Next::Call(call) => return turn.act(part, Action::Call(turn.cert.clone(), attempt.number, attempt.issuer.clone(), call)),
+        Next::Store => return turn.act(part, store(turn.cert, attempt, drive)),
+        Next::Wait(moment) => {
+            turning_points(record, attempt).into_iter().for_each(|stamp| part.wake_at_stamp(turn.now, stamp));
+            return part.wake(moment);
+        }
         Next::Step(event, step) => (transition::stepped(record, step), event),
         Next::Failed(problem) => (end(AttemptEnd::Failed { problem }), Event::Failed),
         Next::NotOurs => (end(AttemptEnd::NotOurs), Event::NotOurs),
@@ -58,7 +62,14 @@ pub(super) fn decide(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Atte
         Next::PutOff(after, problem) => (transition::put_off(record, after, problem, turn.now), Event::PutOff),
         Next::Release(problem) => (transition::released(record, Some(problem)), Event::Released),
     };
-    turn.write(plan, seen, changed, event);
+    turn.write(part, seen, changed, event);
+}
+
+/// The moments from which on something else is done with an attempt, though nothing happens to it.
+fn turning_points(record: &CertRecord, attempt: &Attempt) -> Vec<Timestamp> {
+    let after = |seconds| later(attempt.started_at, Duration::from_secs(seconds));
+    let points = [after(ATTEMPT_SECONDS_MAX), after(transition::SET_ASIDE_SECONDS), transition::order_expires(attempt)];
+    points.into_iter().chain(record.placed.as_ref().map(transition::near_at)).collect()
 }
 
 /// Looked at long without news; not as long once that has put the attempt off before.
@@ -69,7 +80,7 @@ fn is_silent(drive: &Drive, attempt: &Attempt) -> bool {
 fn next(turn: Turn<'_>, attempt: &Attempt, drive: &Drive) -> Next {
     let now = turn.now;
     if !matches!(attempt.step, Step::Finalizing { .. }) {
-        if now.wall > later(attempt.started_at, Duration::from_secs(ATTEMPT_SECONDS_MAX)) {
+        if now.wall >= later(attempt.started_at, Duration::from_secs(ATTEMPT_SECONDS_MAX)) {
             return Next::Failed(too_long(attempt));
         }
         if turn.is_superseded(attempt) {
@@ -81,6 +92,7 @@ fn next(turn: Turn<'_>, attempt: &Attempt, drive: &Drive) -> Next {
     }
     match (&attempt.step, &drive.order) {
         (Step::Keyed, None) => Next::Call(Call::NewOrder(attempt.names.clone(), attempt.profile.clone())),
+        (Step::Keyed, Some(_)) if has(Mutant::ForgetOrder) => Next::Step(Event::Ordered, Step::Ordered { order: String::new() }),
         (Step::Keyed, Some(order)) => Next::Step(Event::Ordered, Step::Ordered { order: order.url.clone() }),
         (Step::Ordered { order } | Step::Validating { order } | Step::Finalizing { order }, None) => Next::Call(Call::Look(order.clone())),
         (Step::Finalizing { .. }, Some(order)) => finalizing(attempt, drive, order, now),
@@ -100,6 +112,7 @@ fn before_finalizing(attempt: &Attempt, drive: &Drive, order: &OrderView, now: N
     match order.status {
         OrderStatus::Pending => validating(attempt, drive, order, now),
         OrderStatus::Invalid => Next::Failed(order.problem()),
+        OrderStatus::Ready if has(Mutant::FinalizeUnannounced) => Next::Call(Call::Finalize(order.url.clone(), attempt.csr.clone())),
         OrderStatus::Ready | OrderStatus::Processing | OrderStatus::Valid => {
             Next::Step(Event::Finalizing, Step::Finalizing { order: order.url.clone() })
         }
@@ -135,6 +148,7 @@ fn look_later(attempt: &Attempt, drive: &Drive, order: &OrderView, now: Now) -> 
 fn finalizing(attempt: &Attempt, drive: &Drive, order: &OrderView, now: Now) -> Next {
     match order.status {
         OrderStatus::Ready if !drive.finalized => Next::Call(Call::Finalize(order.url.clone(), attempt.csr.clone())),
+        OrderStatus::Processing if has(Mutant::EndInFinalizing) && is_silent(drive, attempt) => Next::Failed(order.problem()),
         OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing => look_later(attempt, drive, order, now),
         OrderStatus::Invalid => Next::Failed(order.problem()),
         OrderStatus::Valid => issued(attempt, drive, order),
@@ -144,7 +158,7 @@ fn finalizing(attempt: &Attempt, drive: &Drive, order: &OrderView, now: Now) -> 
 fn issued(attempt: &Attempt, drive: &Drive, order: &OrderView) -> Next {
     match (&drive.chain, &drive.version) {
         (None, _) => Next::Call(Call::Fetch(order.url.clone())),
-        (Some((leaf, _)), _) if leaf.key != attempt.key => Next::NotOurs,
+        (Some((leaf, _)), _) if leaf.key != attempt.key && !has(Mutant::SkipLeafKey) => Next::NotOurs,
         (Some(_), None) => Next::Store,
         (Some(_), Some(_)) => Next::Placed,
     }

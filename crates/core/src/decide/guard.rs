@@ -7,13 +7,16 @@
 //! record that was put right, so that whoever knows a later one can put that there; what nobody puts right for long is as good as none.
 //! Deliberately not here: values of a newer version, which are left alone.
 
+use std::ops::Bound;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::action::{Action, Subject};
+use super::facts::is_on_duty;
 use super::holder::{GRACE, my_rank_among};
-use super::plan::Plan;
+use super::part::Part;
+use super::turn::Turn;
 use crate::envelope::Expect;
 use crate::key::{Key, RecordKey};
 use crate::spec::Role;
@@ -28,45 +31,79 @@ const RECALLED: Duration = Duration::from_secs(10);
 /// The highest rank that waits for those before it; all later ones wait as long.
 const RANK_MAX: u32 = 2;
 
-pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
-    if view.local.leaving || view.local.duplicate.is_some() || view.local.beaten_at.is_none() {
+pub(super) fn decide(view: &View, now: Now, part: &mut Part) {
+    if !is_on_duty(view) {
         return;
     }
-    let kept = |key: &Key| RecordKey::of(key).filter(is_kept);
-    for (record, key, stray) in view.strays.iter().filter_map(|(key, stray)| Some((kept(key)?, key, stray))) {
-        put_right(view, now, plan, &record, key, stray);
+    for range in of_fleet() {
+        let kept = view.strays.range(range.clone()).filter_map(|(key, stray)| Some((RecordKey::of(key).filter(is_kept)?, key, stray)));
+        kept.for_each(|(record, key, stray)| put_right(view, now, part, &record, key, stray));
+        view.local.settling.range(range.clone()).for_each(|(key, _)| settle(view, now, part, key));
+        view.voiceless.range(range).for_each(|key| vouch_again(view, now, part, key));
     }
-    let settled = view.local.settling.keys().filter_map(|key| view.settled_at(key));
-    settled.filter(|moment| now.mono < *moment).for_each(|moment| plan.wake(moment));
-    vouch_again(view, now, plan);
 }
 
-fn put_right(view: &View, now: Now, plan: &mut Plan, record: &RecordKey, key: &Key, stray: &Stray) {
+/// The same of a certificate's record.
+pub(super) fn certificate(turn: Turn<'_>, part: &mut Part) {
+    let Turn { view, now, cert, .. } = turn;
+    let record = RecordKey::Cert(cert.clone());
+    let key = record.key();
+    if !is_on_duty(view) {
+        return;
+    }
+    if let Some(stray) = view.strays.get(&key) {
+        part.ties.passing = true;
+        put_right(view, now, part, &record, &key, stray);
+    }
+    settle(view, now, part, &key);
+    if view.voiceless.contains(&key) {
+        part.ties.passing = true;
+        vouch_again(view, now, part, &key);
+    }
+}
+
+/// All keys but those that are about one certificate.
+fn of_fleet() -> [(Bound<Key>, Bound<Key>); 3] {
+    let key = |text: &str| text.parse::<Key>().expect("it is well-formed, and nothing of its kind comes before it");
+    [
+        (Bound::Unbounded, Bound::Excluded(key("certs/!"))),
+        (Bound::Included(key("certs0")), Bound::Excluded(key("reports/!"))),
+        (Bound::Included(key("requests0")), Bound::Unbounded),
+    ]
+}
+
+fn settle(view: &View, now: Now, part: &mut Part, key: &Key) {
+    if let Some(moment) = view.settled_at(key) {
+        part.has_come(now, moment);
+    }
+}
+
+fn put_right(view: &View, now: Now, part: &mut Part, record: &RecordKey, key: &Key, stray: &Stray) {
     let Some(action) = remedy(view, record, key).filter(|_| !stray.is_newer) else {
-        plan.troubles.insert(format!("{key} is left alone: {}", stray.why));
-        return look_for_orphan(view, now, plan, key, stray);
+        part.troubles.insert(format!("{key} is left alone: {}", stray.why));
+        return look_for_orphan(view, now, part, key, stray);
     };
     let sure_at = stray.since + STOOD_FOR + view.local.lag;
     if now.mono < sure_at {
-        return plan.wake(sure_at);
+        return part.wake(sure_at);
     }
     let subject = || Subject::Record(key.clone());
     if stray.read_at < sure_at {
-        return plan.force(view, now, subject(), Action::Reread(None, reread(key, stray)));
+        return part.force(view, now, subject(), Action::Reread(None, reread(key, stray)));
     }
-    plan.troubles.insert(format!("{key} does not count and is put right: {}", stray.why));
+    part.troubles.insert(format!("{key} does not count and is put right: {}", stray.why));
     // Who has not seen it in this life may know an old one: others go first.
     let recalled = view.accepted.get(key).is_some_and(|accepted| accepted.signer.is_none());
     let turn = sure_at + GRACE * rank(view, now, record).min(RANK_MAX) + if recalled { RECALLED } else { Duration::ZERO };
-    if now.mono < turn { plan.wake(turn) } else { plan.force(view, now, subject(), action) }
+    if now.mono < turn { part.wake(turn) } else { part.force(view, now, subject(), action) }
 }
 
 /// What nobody puts right for long is looked at once more before it is written over as if nothing stood there.
-fn look_for_orphan(view: &View, now: Now, plan: &mut Plan, key: &Key, stray: &Stray) {
+fn look_for_orphan(view: &View, now: Now, part: &mut Part, key: &Key, stray: &Stray) {
     match view.orphan_at(key) {
-        Some(moment) if now.mono < moment => plan.wake(moment),
+        Some(moment) if now.mono < moment => part.wake(moment),
         Some(moment) if stray.read_at < moment => {
-            plan.force(view, now, Subject::Record(key.clone()), Action::Reread(None, reread(key, stray)));
+            part.force(view, now, Subject::Record(key.clone()), Action::Reread(None, reread(key, stray)));
         }
         _ => {}
     }
@@ -95,11 +132,11 @@ fn remedy(view: &View, record: &RecordKey, key: &Key) -> Option<Action> {
 fn write_anew(view: &View, record: &RecordKey, base: Expect) -> Option<Action> {
     let may = view.my_roles().contains(&Role::Issue);
     let value = value_of(view, record).filter(|_| may)?;
-    Some(Action::Record(record.clone(), Box::new(value), base))
+    Some(Action::Record(record.clone(), Box::new(value), base, view.change_of(&record.key())))
 }
 
-/// The last value that counted.
-fn value_of(view: &View, record: &RecordKey) -> Option<Value> {
+/// The last value that counted of a record that an `issue` node may write anew.
+pub fn value_of(view: &View, record: &RecordKey) -> Option<Value> {
     let value = match record {
         // Whom an invitation stands behind, any issue node may let in once more.
         RecordKey::Node(node) => serde_json::to_value(view.nodes.get(node).filter(|node| node.grant.is_some())?),
@@ -114,11 +151,10 @@ fn value_of(view: &View, record: &RecordKey) -> Option<Value> {
 }
 
 /// Records whose writer has no say any more: an `issue` node that took them for good says so in its own name.
-fn vouch_again(view: &View, now: Now, plan: &mut Plan) {
-    for (key, record) in view.voiceless.iter().filter_map(|key| Some((key, RecordKey::of(key)?))) {
-        let Some(accepted) = view.accepted.get(key).filter(|_| !view.strays.contains_key(key)) else { continue };
-        let Some(action) = write_anew(view, &record, Expect::Revision(accepted.revision.clone())) else { continue };
-        let turn = plan.due(view, now, Subject::Record(key.clone())) + GRACE * rank(view, now, &record);
-        if now.mono < turn { plan.wake(turn) } else { plan.force(view, now, Subject::Record(key.clone()), action) }
-    }
+fn vouch_again(view: &View, now: Now, part: &mut Part, key: &Key) {
+    let Some(record) = RecordKey::of(key) else { return };
+    let Some(accepted) = view.accepted.get(key).filter(|_| !view.strays.contains_key(key)) else { return };
+    let Some(action) = write_anew(view, &record, Expect::Revision(accepted.revision.clone())) else { return };
+    let turn = part.due(view, now, Subject::Record(key.clone())) + GRACE * rank(view, now, &record);
+    if now.mono < turn { part.wake(turn) } else { part.force(view, now, Subject::Record(key.clone()), action) }
 }

@@ -11,16 +11,20 @@ mod admit;
 mod aside;
 mod claim;
 mod collect;
+mod decider;
 mod deploy;
 mod drive;
+mod facts;
 mod guard;
 mod holder;
 mod issuance;
+mod part;
 mod plan;
 mod presence;
 mod request;
 mod rollout;
 mod specification;
+mod standing;
 mod transition;
 mod troubles;
 mod turn;
@@ -30,6 +34,9 @@ mod wrap;
 
 pub use action::{Action, Call, Event, Readers, RequestKey, Subject, WantedKey, WantedRequest, WantedWrap};
 pub use admit::admission;
+pub use claim::ATTEMPTS_AT_ONCE_MAX;
+pub use decider::Decider;
+pub use guard::value_of;
 pub use plan::Plan;
 pub use presence::BEAT_IDLE_MS;
 pub use rollout::Gate;
@@ -39,24 +46,10 @@ pub use wish::{go_back, request_renewal, resume_rollout};
 use crate::time::Now;
 use crate::view::View;
 
-/// What this node does now. `seed` feeds jitter and nothing else.
+/// What this node does now, decided by the view as a whole. `seed` feeds jitter and nothing else. A [`Decider`] decides the same at the cost of
+/// what changed.
 pub fn decide(view: &View, now: Now, seed: u64) -> Plan {
-    let mut plan = Plan::default();
-    upkeep::decide(view, now, &mut plan);
-    troubles::decide(view, now, &mut plan);
-    if view.membership().is_err() {
-        return plan;
-    }
-    guard::decide(view, now, &mut plan);
-    admit::decide(view, now, &mut plan);
-    deploy::decide(view, now, &mut plan);
-    request::decide(view, now, seed, &mut plan);
-    wrap::decide(view, now, &mut plan);
-    issuance::decide(view, now, seed, &mut plan);
-    accounts::decide(view, now, &mut plan);
-    collect::decide(view, now, &mut plan);
-    presence::decide(view, now, &mut plan);
-    plan
+    Decider::default().all(view, now, seed)
 }
 
 /// Whether and why the nodes other than the canaries wait with the placed generation of `cert`.

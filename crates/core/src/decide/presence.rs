@@ -1,9 +1,11 @@
-//! Beating: every second while this node holds an attempt, every minute otherwise, at once when something about it changes.
+//! Beating: every second while this node holds an attempt, every minute otherwise, at once when something about it changes; not while another
+//! process beats in this node's name (a cloned machine), but when that one has been silent for long.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::action::Action;
-use super::plan::Plan;
+use super::part::Part;
 use crate::envelope::FORMAT;
 use crate::key::RecordKey;
 use crate::records::{Presence, PresenceState};
@@ -12,6 +14,8 @@ use crate::view::View;
 
 /// Most keys that a presence says are lacking; the others come after these were wrapped.
 const LACKS_MAX: usize = 50;
+/// Most troubles that a presence tells of: when everything fails, one is much like the other.
+const TROUBLES_MAX: usize = 50;
 /// Between two beats while holding, in milliseconds.
 const BEAT_HOLDING_MS: u64 = 1_000;
 /// Between two beats otherwise, in milliseconds.
@@ -19,26 +23,27 @@ pub const BEAT_IDLE_MS: u64 = 60_000;
 /// The least time between two beats that only tell of other troubles, in milliseconds.
 const BEAT_TROUBLED_MS: u64 = 5_000;
 
-pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
-    if view.local.duplicate.is_some() {
+pub(super) fn decide(view: &View, now: Now, troubles: &BTreeSet<String>, part: &mut Part) {
+    // Who is silent for as long as a node counts as live was switched off; should it come back, it sees its presence changed by us.
+    if view.twin_until().is_some_and(|gone| !part.has_come(now, gone)) {
         return;
     }
-    let wanted = wanted(view, now, plan);
-    let Some((at, before)) = &view.local.beaten_at else { return beat(view, now, plan, wanted) };
+    let wanted = wanted(view, now, troubles);
+    let Some((at, before)) = &view.local.beaten_at else { return beat(view, now, part, wanted) };
     let interval = Duration::from_millis(if holds(view) { BEAT_HOLDING_MS } else { BEAT_IDLE_MS });
     let interval = if before.troubles == wanted.troubles { interval } else { interval.min(Duration::from_millis(BEAT_TROUBLED_MS)) };
     if says_something_else(before, &wanted) || is_overwritten(view) || now.mono.since(*at) >= interval {
-        return beat(view, now, plan, wanted);
+        return beat(view, now, part, wanted);
     }
-    plan.wake(*at + interval);
+    part.wake(*at + interval);
 }
 
-fn beat(view: &View, now: Now, plan: &mut Plan, wanted: Presence) {
+fn beat(view: &View, now: Now, part: &mut Part, wanted: Presence) {
     let base = view.base(&RecordKey::Presence(view.me.node.clone()).key());
-    plan.act(view, now, Action::Beat(wanted, base));
+    part.act(view, now, Action::Beat(wanted, base));
 }
 
-fn wanted(view: &View, now: Now, plan: &Plan) -> Presence {
+fn wanted(view: &View, now: Now, troubles: &BTreeSet<String>) -> Presence {
     let before = view.presence.get(&view.me.node).map(|seen| &seen.value);
     Presence {
         incarnation: view.me.incarnation.clone(),
@@ -48,7 +53,7 @@ fn wanted(view: &View, now: Now, plan: &Plan) -> Presence {
         config: view.spec.hash.clone(),
         roles: view.my_roles(),
         state: if view.local.leaving { PresenceState::Leaving } else { PresenceState::Live },
-        troubles: plan.troubles.iter().cloned().collect(),
+        troubles: troubles.iter().take(TROUBLES_MAX).cloned().collect(),
         lacks: view.local.lacks.keys().take(LACKS_MAX).cloned().collect(),
         reads_format: FORMAT,
         extra: before.map(|presence| presence.extra.clone()).unwrap_or_default(),
@@ -56,8 +61,8 @@ fn wanted(view: &View, now: Now, plan: &Plan) -> Presence {
 }
 
 fn holds(view: &View) -> bool {
-    view.certs.values().any(|seen| {
-        let holder = seen.value.attempt.as_ref().and_then(|attempt| attempt.holder.as_ref());
+    view.certs.held_by(&view.me.node).any(|(_, attempt)| {
+        let holder = attempt.holder.as_ref();
         holder.is_some_and(|holder| holder.incarnation == view.me.incarnation)
     })
 }

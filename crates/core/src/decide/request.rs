@@ -5,30 +5,35 @@
 
 use super::action::{Action, RequestKey, Subject, WantedRequest};
 use super::claim;
+use super::facts::is_on_duty;
 use super::holder::{GRACE, my_rank_among};
-use super::plan::Plan;
+use super::part::Part;
 use super::turn::Turn;
 use crate::key::RecordKey;
 use crate::names::{Generation, SpkiHash};
 use crate::records::{CertRecord, RequestRecord};
 use crate::spec::{KeyPolicy, Role, Specification};
-use crate::time::Now;
-use crate::view::View;
+use crate::view::of_cert;
 
-pub(super) fn decide(view: &View, now: Now, seed: u64, plan: &mut Plan) {
-    if !view.my_roles().contains(&Role::Deploy) || view.local.leaving || view.local.duplicate.is_some() || view.local.beaten_at.is_none() {
+pub(super) fn decide(turn: Turn<'_>, part: &mut Part) {
+    let view = turn.view;
+    if !turn.facts.may(Role::Deploy) || !is_on_duty(view) {
         return;
     }
-    for (cert, spec) in view.wanted.iter().filter(|(_, spec)| spec.is_placed_on(&view.me.node)) {
-        certificate(Turn { view, now, seed, cert }, spec, plan);
+    if let Some(spec) = view.wanted.get(turn.cert).filter(|spec| spec.is_placed_on(&view.me.node)) {
+        certificate(turn, spec, part);
     }
 }
 
-fn certificate(turn: Turn<'_>, configured: &Specification, plan: &mut Plan) {
+fn certificate(turn: Turn<'_>, configured: &Specification, part: &mut Part) {
     let Turn { view, now, cert, .. } = turn;
     let record = view.certs.get(cert).map(|seen| &seen.value);
     let spec = record.map_or(configured, |record| &record.spec);
-    if record.is_some_and(|record| record.attempt.is_some()) || claim::due(turn, record, spec, plan).is_err() {
+    // A request by a node on which the record does not place it is good for nothing.
+    if !spec.is_placed_on(&view.me.node) {
+        return;
+    }
+    if record.is_some_and(|record| record.attempt.is_some()) || claim::due(turn, record, spec, part).is_err() {
         return;
     }
     let Some(wanted) = wanted(turn, record, spec) else { return };
@@ -37,12 +42,13 @@ fn certificate(turn: Turn<'_>, configured: &Specification, plan: &mut Plan) {
         return;
     }
     let subject = Subject::Request(cert.clone());
+    part.ties.passing = true;
     let rank = if spec.policy == KeyPolicy::PerNode { 0 } else { my_rank_among(view, now, cert.as_str(), Some(Role::Deploy)) };
-    let turn = plan.due(view, now, subject) + GRACE * rank;
+    let turn = part.due(view, now, subject) + GRACE * rank;
     if now.mono < turn {
-        return plan.wake(turn);
+        return part.wake(turn);
     }
-    plan.act(view, now, Action::Request(cert.clone(), Box::new(wanted), view.base(&key)));
+    part.act(view, now, Action::Request(cert.clone(), Box::new(wanted), view.base(&key)));
 }
 
 /// The request that this node could make; none if it does not take one, or not from this node.
@@ -50,8 +56,9 @@ fn wanted(turn: Turn<'_>, record: Option<&CertRecord>, spec: &Specification) -> 
     let view = turn.view;
     let request = |key, after_removals| WantedRequest { key, names: spec.names.clone(), after: last_number(record), after_removals };
     match kept_key(turn, record, spec) {
-        Some((key, after_removals)) if view.local.holds.contains(&key) => Some(request(RequestKey::Kept(key), after_removals)),
-        Some(_) => None,
+        // Who has not opened it yet finds out by trying: what is placed with it may not be installed, and never be asked for again.
+        Some((key, _)) if view.local.lacks.contains_key(&key) => None,
+        Some((key, after_removals)) => Some(request(RequestKey::Kept(key), after_removals)),
         None if spec.policy == KeyPolicy::PerNode => Some(request(RequestKey::New(spec.key), view.removals())),
         None => None,
     }
@@ -70,7 +77,7 @@ pub(super) fn is_needed(turn: Turn<'_>, record: Option<&CertRecord>, spec: &Spec
 fn kept_key(turn: Turn<'_>, record: Option<&CertRecord>, spec: &Specification) -> Option<(SpkiHash, u64)> {
     let record = record.filter(|record| spec.reuse && !record.new_key)?;
     let placed = record.placed.as_ref()?;
-    let is_spent = turn.view.is_placed_exposed(turn.cert, record, spec) || turn.view.is_lost(turn.cert, &placed.key, turn.now);
+    let is_spent = turn.view.is_placed_exposed(turn.cert, record, spec) || turn.is_lost(&placed.key, &mut Part::default());
     (!is_spent).then(|| (placed.key.clone(), placed.after_removals))
 }
 
@@ -79,7 +86,7 @@ pub(super) fn fitting<'v>(turn: Turn<'v>, record: Option<&CertRecord>, spec: &Sp
     let (view, cert) = (turn.view, turn.cert);
     let kept = kept_key(turn, record, spec);
     let after = last_number(record);
-    let of_cert = view.requests.iter().filter(|((name, node), _)| name == cert && spec.is_placed_on(node) && !view.is_removed(node));
+    let of_cert = of_cert(&view.requests, cert).filter(|(node, _)| spec.is_placed_on(node) && !view.is_removed(node));
     let mut fits = of_cert.map(|(_, request)| request).filter(|request| {
         let has_key = kept.as_ref().is_none_or(|(key, _)| request.key == *key);
         let is_fresh = record.and_then(|record| record.placed.as_ref()).is_none_or(|placed| kept.is_some() || placed.key != request.key);

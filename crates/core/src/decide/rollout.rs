@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use super::part::Part;
+use super::turn::Turn;
+use crate::mutants::{Mutant, has};
 use crate::names::{CertName, NodeName, TargetName};
 use crate::records::{CertRecord, Placed, TargetState};
 use crate::spec::OnFailure;
-use crate::time::{Now, Timestamp, until};
+use crate::time::{Now, Timestamp, earlier, later, until};
 use crate::view::View;
 
 /// Whether the placed generation may be installed on nodes that are no canaries.
@@ -37,14 +40,23 @@ pub(super) fn gate(view: &View, cert: &CertName, now: Now) -> Gate {
 }
 
 /// Whether this node may install the placed generation now.
-pub(super) fn may_install(view: &View, cert: &CertName, target: &TargetName, now: Now) -> bool {
+pub(super) fn may_install(turn: Turn<'_>, target: &TargetName, part: &mut Part) -> bool {
+    let Turn { view, now, cert, .. } = turn;
     let Some(record) = view.certs.get(cert).map(|seen| &seen.value) else { return false };
+    if record.spec.rollout.canary > 0 {
+        part.ties.passing = true;
+    }
     match gate(view, cert, now) {
+        _ if has(Mutant::IgnoreCanary) => true,
         Gate::Open => true,
         _ if canaries(view, cert, record, now).contains(&&view.me.node) => true,
         // A gate holds only as long as there is something good to serve.
         waits => match served(view, cert, target) {
-            Some((until, life)) => is_urgent(until, life, record.spec.rollout.override_percent, now),
+            Some((until, life)) => {
+                let stamp = urgent_at(until, life, record.spec.rollout.override_percent);
+                part.wake_at_stamp(now, stamp);
+                now.wall >= stamp
+            }
             None => matches!(waits, Gate::Halted(..)),
         },
     }
@@ -52,7 +64,7 @@ pub(super) fn may_install(view: &View, cert: &CertName, target: &TargetName, now
 
 /// Nodes that are not live are passed over.
 fn canaries<'a>(view: &'a View, cert: &CertName, record: &CertRecord, now: Now) -> Vec<&'a NodeName> {
-    let live = view.placed_nodes(cert).into_iter().filter(|node| view.is_live(node, now.mono));
+    let live = view.placed_nodes(cert).filter(|node| view.is_live(node, now.mono));
     let mut order = crate::rank::order(&format!("canary/{cert}"), live);
     order.truncate(record.spec.rollout.canary as usize);
     order
@@ -88,13 +100,16 @@ fn served(view: &View, cert: &CertName, target: &TargetName) -> Option<(Timestam
     installed.map(|installed| (installed.not_after, installed.life)).or_else(remembered)
 }
 
-fn is_urgent(not_after: Timestamp, life: Duration, percent: u8, now: Now) -> bool {
-    until(now.wall, not_after).as_secs() * 100 < life.as_secs() * u64::from(percent)
+/// When less than so much of its life is left.
+fn urgent_at(not_after: Timestamp, life: Duration, percent: u8) -> Timestamp {
+    let left = Duration::from_secs((life.as_secs() * u64::from(percent)).div_ceil(100));
+    later(earlier(not_after, left), Duration::from_nanos(1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::facts::Facts;
     use crate::samples::{at, cert, name, placed, record, report, seen, view};
     use crate::spec::Rollout;
 
@@ -134,7 +149,11 @@ mod tests {
         let (mut view, placed, canary) = rolling();
         report(&mut view, canary.as_str(), placed.placement, TargetState::Failed);
         view.me.node = ["a", "b", "c"].into_iter().map(name).find(|node| *node != canary).expect("two are no canaries");
-        let may = |view: &View, days: u64| may_install(view, &cert(), &name("nginx"), at(days * 24 * 3600));
+        let may = |view: &View, days: u64| {
+            let (now, cert) = (at(days * 24 * 3600), cert());
+            let turn = Turn { view, now, seed: 0, cert: &cert, facts: &Facts::of(view, now, 0) };
+            may_install(turn, &name("nginx"), &mut Part::default())
+        };
         assert!(may(&view, 0), "it has nothing to serve");
         let memory = view.local.memory.entry(cert()).or_default();
         memory.valid = Some((placed.not_before, placed.not_after));

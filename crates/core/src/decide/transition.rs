@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::ca::Problem;
 use crate::hash::draw_fraction;
+use crate::mutants::{Mutant, has};
 use crate::names::{CertName, Generation, IssuerName, SpkiHash};
 use crate::records::{Attempt, AttemptEnd, CertRecord, Failures, HISTORY_ENTRIES_MAX, HistoryEntry, Holder, Placed, Placement, Step};
 use crate::spec::Specification;
@@ -32,7 +33,7 @@ const NOT_OURS_DOUBLINGS_MAX: u32 = 10;
 /// Most drivers that an attempt remembers.
 const DRIVERS_MAX: usize = 16;
 /// Without a generation to protect, a silent CA is waited for this long, in seconds.
-const SET_ASIDE_SECONDS: u64 = 24 * 3600;
+pub(super) const SET_ASIDE_SECONDS: u64 = 24 * 3600;
 /// After this long any order has expired (RFC 8555 leaves it to the CA; a week is the longest in use), in seconds.
 const ORDER_SECONDS_MAX: u64 = 8 * 24 * 3600;
 /// Most attempts that are kept aside.
@@ -51,9 +52,9 @@ pub fn renewal_moment(cert: &CertName, placed: &Placed) -> Timestamp {
     earlier(placed.not_after, left + life.mul_f64(RENEWAL_SPREAD * drawn))
 }
 
-/// A stored stamp that lies further ahead than any rule can put it was written by a wrong clock.
-pub(super) fn clamped(stamp: Timestamp, now: Now) -> Timestamp {
-    if stamp > later(now.wall, Duration::from_secs(AHEAD_SECONDS_MAX)) { now.wall } else { stamp }
+/// From when on a stored stamp is believed. One that lies further ahead than any rule can put it was written by a wrong clock.
+pub(super) fn believed_at(stamp: Timestamp) -> Timestamp {
+    earlier(stamp, Duration::from_secs(AHEAD_SECONDS_MAX))
 }
 
 fn holder(me: &Me) -> Option<Holder> {
@@ -101,7 +102,8 @@ pub(super) fn keyed(record: Option<&CertRecord>, spec: &Specification, attempt: 
         extra: Default::default(),
     };
     let record = record.cloned().unwrap_or_else(fresh);
-    CertRecord { last_number: attempt.number, attempt: Some(attempt), ..record }
+    let last_number = if has(Mutant::ForgetNumber) { record.last_number } else { attempt.number };
+    CertRecord { last_number, attempt: Some(attempt), ..record }
 }
 
 fn with_attempt(record: &CertRecord, change: impl FnOnce(&mut Attempt)) -> CertRecord {
@@ -152,14 +154,22 @@ pub(super) fn put_off(record: &CertRecord, after: Option<Duration>, problem: Pro
 /// Whether an attempt whose CA is silent may make room for the next: expiry is near, or there is nothing to serve.
 pub(super) fn may_set_aside(record: &CertRecord, attempt: &Attempt, now: Now) -> bool {
     let finalizing = matches!(attempt.step, Step::Finalizing { .. });
-    let waited = now.wall > later(attempt.started_at, Duration::from_secs(SET_ASIDE_SECONDS));
-    let near =
-        record.placed.as_ref().is_none_or(|placed| until(now.wall, placed.not_after) < until(placed.not_before, placed.not_after) / 6);
+    let waited = now.wall >= later(attempt.started_at, Duration::from_secs(SET_ASIDE_SECONDS));
+    let near = record.placed.as_ref().is_none_or(|placed| now.wall >= near_at(placed));
     finalizing && near && waited && record.set_aside.len() < SET_ASIDE_MAX
 }
 
+/// When the expiry of what is placed is near.
+pub(super) fn near_at(placed: &Placed) -> Timestamp {
+    earlier(placed.not_after, until(placed.not_before, placed.not_after) / 6)
+}
+
 pub(super) fn order_expired(attempt: &Attempt, now: Now) -> bool {
-    now.wall > later(attempt.started_at, Duration::from_secs(ORDER_SECONDS_MAX))
+    now.wall >= order_expires(attempt)
+}
+
+pub(super) fn order_expires(attempt: &Attempt) -> Timestamp {
+    later(attempt.started_at, Duration::from_secs(ORDER_SECONDS_MAX))
 }
 
 fn remembered(record: &mut CertRecord, attempt: &Attempt, end: AttemptEnd, now: Now) {
@@ -182,7 +192,9 @@ pub(super) fn set_aside(record: &CertRecord, now: Now) -> CertRecord {
         // Counted, so that the next attempt goes to the next issuer, if there is one.
         record.failures.count = record.failures.count.saturating_add(1);
         record.failures.problem = attempt.problem.clone().or(record.failures.problem.take());
-        record.set_aside.push(Attempt { holder: None, ..attempt });
+        if !has(Mutant::ForgetSetAside) {
+            record.set_aside.push(Attempt { holder: None, ..attempt });
+        }
     }
     record
 }

@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use super::action::{Action, Subject, WantedWrap};
+use super::facts::{Facts, is_on_duty};
 use super::holder::{GRACE, my_rank_among};
-use super::plan::Plan;
+use super::part::Part;
+use crate::mutants::{Mutant, has};
 use crate::names::{CertName, NodeName, SpkiHash};
 use crate::spec::Role;
 use crate::time::Now;
@@ -17,15 +19,15 @@ use crate::view::View;
 /// A wrap is given this long to be read and opened before it is made again, in seconds.
 const AGAIN_SECONDS: u64 = 30;
 
-pub(super) fn decide(view: &View, now: Now, plan: &mut Plan) {
-    if view.local.leaving || view.local.duplicate.is_some() || view.local.beaten_at.is_none() {
+pub(super) fn decide(view: &View, now: Now, facts: &Facts, part: &mut Part) {
+    if !is_on_duty(view) || has(Mutant::NoLateWrap) {
         return;
     }
-    for (node, presence) in view.presence.iter().filter(|(node, _)| **node != view.me.node) {
-        let Some(member) = view.roster.members.get(node) else { continue };
+    for node in facts.lacked.nodes.iter().filter(|node| **node != view.me.node) {
+        let (Some(member), Some(presence)) = (view.roster.members.get(node), view.presence.get(node)) else { continue };
         for spki in presence.value.lacks.iter().filter(|spki| may_have(view, spki)) {
             if let Some(cert) = entitlement(view, spki, node, member) {
-                wrap(view, now, plan, WantedWrap { spki: spki.clone(), cert, node: node.clone(), sealing_key: member.sealing_key });
+                wrap(view, now, part, WantedWrap { spki: spki.clone(), cert, node: node.clone(), sealing_key: member.sealing_key });
             }
         }
     }
@@ -46,19 +48,16 @@ fn entitlement(view: &View, spki: &SpkiHash, node: &NodeName, member: &Member) -
     if is_account {
         return member.granted.contains(&Role::Issue).then_some(None);
     }
-    let mut certs = view.certs.iter().filter(|(_, seen)| {
-        let record = &seen.value;
-        let is_its = record.placed.as_ref().is_some_and(|placed| placed.key == *spki);
-        is_its && member.granted.contains(&Role::Deploy) && record.spec.is_placed_on(node)
-    });
-    certs.next().map(|(cert, _)| Some(cert.clone()))
+    let mut certs = view.certs.with_key(spki);
+    let found = certs.find(|(_, record)| member.granted.contains(&Role::Deploy) && record.spec.is_placed_on(node));
+    found.map(|(cert, _)| Some(cert.clone()))
 }
 
-fn wrap(view: &View, now: Now, plan: &mut Plan, wanted: WantedWrap) {
+fn wrap(view: &View, now: Now, part: &mut Part, wanted: WantedWrap) {
     let subject = Subject::Wrap(wanted.spki.clone(), wanted.node.clone());
     let rank = my_rank_among(view, now, &format!("wraps/{}/{}", wanted.spki, wanted.node), None);
-    let since = plan.due(view, now, subject.clone());
+    let since = part.due(view, now, subject.clone());
     let last = view.local.wrapped.get(&(wanted.spki.clone(), wanted.node.clone()));
     let turn = (since + GRACE * rank).max(last.map_or(since, |last| *last + Duration::from_secs(AGAIN_SECONDS)));
-    if now.mono < turn { plan.wake(turn) } else { plan.act(view, now, Action::Wrap(Box::new(wanted))) }
+    if now.mono < turn { part.wake(turn) } else { part.act(view, now, Action::Wrap(Box::new(wanted))) }
 }

@@ -1,5 +1,6 @@
 //! Naming nodes, one or many.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -26,6 +27,15 @@ impl NodePattern {
     /// Whether `node` is meant.
     pub fn matches(&self, node: &NodeName) -> bool {
         glob(self.0.as_bytes(), node.as_str().as_bytes())
+    }
+
+    /// Those of `nodes` that are meant, at the cost of those that begin like the pattern.
+    pub fn among<'a, V>(&'a self, nodes: &'a BTreeMap<NodeName, V>) -> impl Iterator<Item = (&'a NodeName, &'a V)> {
+        let head = self.0.split('*').next().unwrap_or_default();
+        // No name, only where the names that begin so begin.
+        let begin = NodeName(head.to_owned());
+        let alike = nodes.range(begin..).take_while(move |(node, _)| node.as_str().starts_with(head));
+        alike.filter(|(node, _)| self.matches(node))
     }
 }
 
@@ -98,5 +108,15 @@ mod tests {
         let matches = |p: &str, n: &str| p.parse::<NodePattern>().expect(p).matches(&n.parse().expect(n));
         assert!(matches("web-*", "web-1") && matches("*", "x") && matches("a*b*c", "axxbyyc") && matches("lb1", "lb1"));
         assert!(!matches("web-*", "xweb-1") && !matches("a*b*c", "axxbyy") && !matches("lb1", "lb10"));
+    }
+
+    #[test]
+    fn what_is_looked_up_is_what_matches() {
+        let names = ["a", "lb1", "lb10", "lb2", "web", "web-1", "web-1x", "web-2", "x-web-1"];
+        let nodes: BTreeMap<NodeName, ()> = names.iter().map(|name| (name.parse().expect(name), ())).collect();
+        for pattern in ["lb1", "lb*", "web-*", "*1", "*", "w*-1*", "none", "z*"].map(|p| p.parse::<NodePattern>().expect(p)) {
+            let found: Vec<&NodeName> = pattern.among(&nodes).map(|(node, ())| node).collect();
+            assert_eq!(found, nodes.keys().filter(|node| pattern.matches(node)).collect::<Vec<_>>(), "{pattern}");
+        }
     }
 }

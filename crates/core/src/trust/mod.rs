@@ -7,6 +7,7 @@
 
 mod grant;
 mod keys;
+mod known;
 mod readers;
 mod roster;
 mod writers;

@@ -7,6 +7,7 @@ use super::local::{Bar, Blob, ClockCheck, Drive, Installed, MadeKey, Memory, Pau
 use crate::ca::{CaError, OrderStatus, OrderView};
 use crate::decide::Subject;
 use crate::key::Key;
+use crate::mutants::{Mutant, has};
 use crate::names::{CertName, Generation, IssuerName, NodeName, SpkiHash, TargetName, VersionHash};
 use crate::records::{Placed, Presence, TargetState};
 use crate::time::{Mono, Now, until};
@@ -66,8 +67,19 @@ pub struct InstallResult {
     pub reason: Option<String>,
     /// Nothing more can come of it soon: seen served, or written and not to be looked at.
     pub settled: bool,
-    /// The key could not be opened: it is not wrapped for this node, or the wrap is broken.
-    pub lacks_key: bool,
+    /// Whether its key could be opened.
+    pub key: KeySeen,
+}
+
+/// What came of opening a certificate's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeySeen {
+    /// It could be opened, whatever came of the rest: a chain that has expired says nothing of its key.
+    Opened,
+    /// It is not wrapped for this node, or the wrap is broken.
+    Lacks,
+    /// It was not tried.
+    Untried,
 }
 
 /// What came of an action.
@@ -111,6 +123,9 @@ impl View {
     /// Takes in what came of the action that was busy with `subject`.
     pub fn absorb(&mut self, subject: &Subject, outcome: Outcome, now: Now) {
         self.local.busy.remove(subject);
+        if let Subject::Cert(cert) = subject {
+            self.local.claiming.remove(cert);
+        }
         if let Outcome::Lacks(key, _) = &outcome {
             self.local.holds.remove(key);
             self.local.lacks.entry(key.clone()).or_insert(now.mono);
@@ -141,7 +156,10 @@ impl View {
             }
             Outcome::Installed(target, results) => self.installed(&target, results, now),
             Outcome::LookedThrough(blobs) => self.looked_through(&blobs, now.mono),
-            Outcome::Removed(keys) => self.local.unreferenced.retain(|key, _| !keys.contains(key)),
+            Outcome::Removed(keys) => {
+                keys.iter().for_each(|key| drop(self.local.unreferenced.remove(key)));
+                self.note_unreferenced();
+            }
             Outcome::StoodIn(cert, target) => drop(self.local.stood_in.insert((cert, target))),
         }
     }
@@ -149,8 +167,11 @@ impl View {
     /// The store was read as a whole: what could not reach it before is tried again soon. Not at once, in case that it can only be read.
     pub fn store_is_back(&mut self, now: Mono) {
         let soon = now + Duration::from_millis(STORE_BACK_MS_MAX);
-        for pause in self.local.pauses.values_mut().filter(|pause| pause.of_store) {
-            pause.until = pause.until.min(soon);
+        let late = self.local.pauses.iter().filter(|(_, pause)| pause.of_store && pause.until > soon);
+        for subject in late.map(|(subject, _)| subject.clone()).collect::<Vec<_>>() {
+            if let Some(pause) = self.local.pauses.get_mut(&subject) {
+                pause.until = soon;
+            }
         }
     }
 
@@ -205,16 +226,18 @@ impl View {
             return;
         };
         let count = self.local.bars.get(issuer).map_or(0, |bar| bar.count);
-        let until = now + doubled(BAR_SECONDS_MIN * 1000, count, BAR_SECONDS_MAX * 1000);
+        let seconds_max = if has(Mutant::BarForever) { BAR_SECONDS_MAX << 20 } else { BAR_SECONDS_MAX };
+        let first_seconds = if has(Mutant::BarForever) { seconds_max } else { BAR_SECONDS_MIN };
+        let until = now + doubled(first_seconds * 1000, count, seconds_max * 1000);
         self.local.bars.insert(issuer.clone(), Bar { until, count: count.saturating_add(1), why: error.to_string(), of_store: false });
     }
 
     fn installed(&mut self, target: &TargetName, results: Vec<InstallResult>, now: Now) {
-        for InstallResult { cert, placed, state, reason, settled, lacks_key } in results {
-            match lacks_key {
-                true => drop(self.local.lacks.entry(placed.key.clone()).or_insert(now.mono)),
-                false if state != TargetState::Failed => self.opened(placed.key.clone()),
-                false => {}
+        for InstallResult { cert, placed, state, reason, settled, key } in results {
+            match key {
+                KeySeen::Lacks => drop(self.local.lacks.entry(placed.key.clone()).or_insert(now.mono)),
+                KeySeen::Opened => self.opened(placed.key.clone()),
+                KeySeen::Untried => {}
             }
             let slot = (cert.clone(), target.clone());
             let before = self.local.targets.get(&slot).filter(|t| t.placement == placed.placement);
@@ -235,21 +258,16 @@ impl View {
         self.local.holds.insert(key);
     }
 
-    /// What was without a reference before keeps its moment; what has one again is forgotten.
-    fn looked_through(&mut self, blobs: &[Blob], now: Mono) {
-        let found = self.unreferenced(blobs).into_iter().map(|blob| {
-            let since = self.local.unreferenced.get(&blob.key).filter(|(_, before)| *before == blob).map_or(now, |(since, _)| *since);
-            (blob.key.clone(), (since, blob))
-        });
-        self.local.unreferenced = found.collect();
-        self.local.looked_through_at = Some(now);
-    }
-
     fn remember(&mut self, cert: &CertName, placed: &Placed) {
-        let memory: &mut Memory = self.local.memory.entry(cert.clone()).or_default();
+        let before = self.local.memory.get(cert).copied();
+        let mut memory: Memory = before.unwrap_or_default();
         memory.number = memory.number.max(placed.placement.generation);
         memory.seen = memory.seen.max(placed.placement.rank());
         memory.valid = Some((placed.not_before, placed.not_after));
+        if before != Some(memory) {
+            self.local.memory.insert(cert.clone(), memory);
+            self.local.unsaved.insert(cert.clone());
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! What is known of keys: who could read them, and whether anybody still can.
 
+use std::time::Duration;
+
 use super::View;
 use crate::decide::Readers;
+use crate::mutants::{Mutant, has};
 use crate::names::{CertName, Identifier, NodeName, SpkiHash};
-use crate::records::{CertRecord, NodeRecord};
+use crate::records::{CertRecord, NodeRecord, Presence};
 use crate::spec::{Role, Specification};
 use crate::time::{Mono, Now};
 
@@ -43,7 +46,10 @@ impl View {
 
     fn later_compromises(&self, after_removals: u64) -> impl Iterator<Item = &NodeName> {
         let removals = self.fleet.iter().flat_map(|fleet| &fleet.removals);
-        removals.skip(usize::try_from(after_removals).unwrap_or(usize::MAX)).filter(|r| r.compromised).map(|r| &r.node)
+        removals
+            .skip(usize::try_from(after_removals).unwrap_or(usize::MAX))
+            .filter(|r| r.compromised && !has(Mutant::KeepExposed))
+            .map(|r| &r.node)
     }
 
     /// The thumbprint of the account key in use.
@@ -54,7 +60,8 @@ impl View {
     /// Names that are validated now by an account with another key, as while the key is being changed: its thumbprint.
     pub fn other_thumbprints(&self) -> impl Iterator<Item = (&Identifier, &str)> {
         let usual = self.account_thumbprint();
-        let attempts = self.certs.values().filter_map(|seen| seen.value.attempt.as_ref());
+        let is_one = self.accounts.values().all(|account| Some(account.value.thumbprint.as_str()) == usual);
+        let attempts = self.certs.running().map(|(_, attempt)| attempt).take_while(move |_| !is_one);
         let others = attempts.filter_map(move |attempt| {
             let thumbprint = self.accounts.get(&attempt.issuer)?.value.thumbprint.as_str();
             (Some(thumbprint) != usual).then(|| attempt.names.iter().map(move |name| (name, thumbprint)))
@@ -64,7 +71,7 @@ impl View {
 
     /// The members that are meant to read a certificate's key.
     pub fn readers(&self, spec: &Specification) -> Readers {
-        let members = self.roster.with_role(Role::Deploy).filter(|(node, _)| spec.is_placed_on(node));
+        let members = spec.placed_among(&self.roster.members).filter(|(_, member)| member.granted.contains(&Role::Deploy));
         members.map(|(node, member)| (node.clone(), member.sealing_key)).collect()
     }
 
@@ -73,10 +80,11 @@ impl View {
         self.roster.with_role(Role::Issue).map(|(node, member)| (node.clone(), member.sealing_key)).collect()
     }
 
-    /// Whether all live nodes on which `cert` is placed say that they cannot open its key, and have said so for a while.
-    pub fn is_lost(&self, cert: &CertName, key: &SpkiHash, now: Now) -> bool {
-        let placed = self.placed_nodes(cert).into_iter().filter(|node| self.is_live(node, now.mono));
-        self.lacked_since(placed, key).is_some_and(|since| now.mono.since(since).as_secs() >= LOST_SECONDS)
+    /// From when on the key of `cert` counts as lost: all live nodes on which that is placed say that they cannot open it, and have said so
+    /// for a while.
+    pub fn lost_at(&self, cert: &CertName, key: &SpkiHash, now: Now) -> Option<Mono> {
+        let placed = self.placed_nodes(cert).filter(|node| self.is_live(node, now.mono));
+        self.lacked_since(placed, key).map(|since| since + Duration::from_secs(LOST_SECONDS))
     }
 
     /// Whether all live `issue` nodes say that they cannot open the account key.
@@ -86,15 +94,18 @@ impl View {
         self.lacked_since(issuers.iter().copied(), &key.current.spki).is_some_and(|since| now.mono.since(since).as_secs() >= LOST_SECONDS)
     }
 
+    /// A node has said which keys it lacks. However often it beats, what it said before it has lacked since then.
+    pub(super) fn note_lacks(&mut self, node: &NodeName, said: &Presence, now: Mono) {
+        let before = self.lacking.remove(node).unwrap_or_default();
+        let since = said.lacks.iter().map(|key| (key.clone(), before.get(key).copied().unwrap_or(now)));
+        self.lacking.insert(node.clone(), since.collect());
+    }
+
     /// Since when all of `nodes` have lacked the key; none if one of them does not say so, or there are none.
     fn lacked_since<'n>(&self, nodes: impl Iterator<Item = &'n NodeName>, key: &SpkiHash) -> Option<Mono> {
         let mut since = None;
         for node in nodes {
-            let lacks = if *node == self.me.node {
-                *self.local.lacks.get(key)?
-            } else {
-                self.presence.get(node).filter(|seen| seen.value.lacks.contains(key))?.changed_at
-            };
+            let lacks = if *node == self.me.node { *self.local.lacks.get(key)? } else { *self.lacking.get(node)?.get(key)? };
             since = since.max(Some(lacks));
         }
         since

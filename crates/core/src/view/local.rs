@@ -13,6 +13,7 @@ use crate::time::{Mono, Timestamp};
 use crate::x509::Leaf;
 
 use super::home::Moves;
+use super::noted::{Noted, NotedSet};
 
 /// What only this process knows.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -28,13 +29,15 @@ pub struct Local {
     /// Another process writes this node's presence: a cloned machine.
     pub duplicate: Option<Incarnation>,
     /// What is being worked on; nothing else is started there meanwhile.
-    pub busy: BTreeSet<Subject>,
+    pub busy: NotedSet<Subject>,
+    /// Certificates of which an attempt is being claimed: what is under way makes it this node's.
+    pub claiming: BTreeSet<CertName>,
     /// When each piece of waiting work was first seen due.
     pub due_since: BTreeMap<Subject, Mono>,
     /// The presence this life wrote last, and when.
     pub beaten_at: Option<(Mono, Presence)>,
     /// Progress on attempts that this node drives.
-    pub drives: BTreeMap<(CertName, Generation), Drive>,
+    pub drives: Noted<(CertName, Generation), Drive>,
     /// CAs that this node leaves to others for a while.
     pub bars: BTreeMap<IssuerName, Bar>,
     /// Accounts (their URLs) that their CA says it does not know, though the fleet registered them: it was reset, or they were removed there.
@@ -42,27 +45,31 @@ pub struct Local {
     /// How this node's clock compares with each CA's.
     pub clocks: BTreeMap<IssuerName, ClockCheck>,
     /// What each target has.
-    pub targets: BTreeMap<(CertName, TargetName), Installed>,
+    pub targets: Noted<(CertName, TargetName), Installed>,
     /// Targets that have a file, ours or a stand-in, so that the server can start.
-    pub stood_in: BTreeSet<(CertName, TargetName)>,
+    pub stood_in: NotedSet<(CertName, TargetName)>,
     /// What was seen before, also by earlier lives of this node.
-    pub memory: BTreeMap<CertName, Memory>,
+    pub memory: Noted<CertName, Memory>,
+    /// Those of which the memory is another than was kept last.
+    pub unsaved: BTreeSet<CertName>,
     /// How often the fleet has moved from one store to another, as far as this node has seen in all of its lives.
     pub moves: Moves,
     /// When the store was last looked through for what nothing refers to.
     pub looked_through_at: Option<Mono>,
     /// What nothing refers to, and since when this process has seen that.
     pub unreferenced: BTreeMap<Key, (Mono, Blob)>,
+    /// The earliest of these moments.
+    pub unreferenced_since: Option<Mono>,
     /// Keys that this node is meant to read and cannot open, and since when.
-    pub lacks: BTreeMap<SpkiHash, Mono>,
+    pub lacks: Noted<SpkiHash, Mono>,
     /// Keys that this node has opened.
-    pub holds: BTreeSet<SpkiHash>,
+    pub holds: NotedSet<SpkiHash>,
     /// Keys that this node has wrapped for others, and when.
     pub wrapped: BTreeMap<(SpkiHash, NodeName), Mono>,
     /// Records that were put right a while ago, and when: whoever knows better than the one who did it may yet say so.
-    pub settling: BTreeMap<Key, Mono>,
+    pub settling: Noted<Key, Mono>,
     /// Work that failed here and is not tried again before a moment.
-    pub pauses: BTreeMap<Subject, Pause>,
+    pub pauses: Noted<Subject, Pause>,
 }
 
 /// A private key, a wrap or a version in the store, without its content.

@@ -1,10 +1,13 @@
 //! Who is in the fleet, what they may do, and whether this node is one of them.
 
+use std::time::Duration;
+
 use super::{StoreState, View};
 use crate::envelope::FORMAT;
 use crate::key::{Key, RecordKey};
+use crate::mutants::{Mutant, has};
 use crate::names::{CertName, NodeName};
-use crate::records::PresenceState;
+use crate::records::{NodeRecord, PresenceState};
 use crate::spec::{KeyPolicy, Role, Roles, Specification};
 use crate::time::Mono;
 
@@ -55,7 +58,7 @@ impl View {
     fn my_place(&self) -> Result<(), String> {
         let me = &self.me.node;
         let was_removed = |identity: &str| self.fleet.as_ref().is_some_and(|fleet| fleet.removals.iter().any(|r| r.identity == identity));
-        if was_removed(&self.me.identity) {
+        if was_removed(&self.me.identity) && !has(Mutant::IgnoreRemoval) {
             return Err(format!("node {me} was removed from the fleet"));
         }
         match self.nodes.get(me) {
@@ -85,6 +88,18 @@ impl View {
             .is_some_and(|seen| seen.value.state == PresenceState::Live && now.since(seen.changed_at).as_secs() < LIVE_SECONDS)
     }
 
+    /// Until when a live node counts as live if it does not beat; for this node itself there is no such moment.
+    pub(crate) fn live_until(&self, node: &NodeName) -> Option<Mono> {
+        let seen = self.presence.get(node).filter(|_| *node != self.me.node)?;
+        Some(seen.changed_at + Duration::from_secs(LIVE_SECONDS))
+    }
+
+    /// Until when the other process that writes this node's presence counts as live if it does not beat; none if it has said that it leaves.
+    pub(crate) fn twin_until(&self) -> Option<Mono> {
+        let seen = self.presence.get(&self.me.node).filter(|seen| seen.value.state == PresenceState::Live)?;
+        self.local.duplicate.as_ref().map(|_| seen.changed_at + Duration::from_secs(LIVE_SECONDS) + self.local.lag)
+    }
+
     /// A node has beaten, and what it said was not read: it lives, and what it said before stands.
     pub fn heard(&mut self, node: &NodeName, now: Mono) {
         if let Some(seen) = self.presence.get_mut(node) {
@@ -94,14 +109,12 @@ impl View {
 
     /// Members that may do `role`, removed ones left out. What a node presents wins over what it was granted, since it can only be less.
     pub fn members_with(&self, role: Role) -> impl Iterator<Item = &NodeName> {
-        self.nodes
-            .values()
-            .filter(move |record| {
-                let presented = self.presence.get(&record.name).map(|seen| &seen.value.roles);
-                let has = record.granted.contains(&role) && presented.is_none_or(|roles| roles.contains(&role));
-                has && !self.is_removed(&record.name)
-            })
-            .map(|record| &record.name)
+        self.nodes.values().filter(move |record| self.does(record, role)).map(|record| &record.name)
+    }
+
+    pub(super) fn does(&self, record: &NodeRecord, role: Role) -> bool {
+        let presented = || self.presence.get(&record.name).map(|seen| &seen.value.roles);
+        record.granted.contains(&role) && presented().is_none_or(|roles| roles.contains(&role)) && !self.is_removed(&record.name)
     }
 
     /// Whether the fleet has removed the machine that has this name.
@@ -128,12 +141,15 @@ impl View {
 
     /// Takes up another configuration.
     pub fn follow(&mut self, spec: crate::spec::FleetSpec) {
-        self.spec = spec;
+        let before = std::mem::replace(&mut self.spec, spec);
+        let names = |spec: &'_ crate::spec::FleetSpec| spec.certificates.values().flat_map(|spec| spec.names.clone()).collect::<Vec<_>>();
+        self.certs.configure(names(&before).iter(), names(&self.spec).iter());
         self.expand();
     }
 
     /// What the configuration wants of each certificate: those with a key of their own on each node, once for each node.
     pub(super) fn expand(&mut self) {
+        self.issuers_in_use = self.spec.certificates.values().flat_map(|spec| &spec.issuers).cloned().collect();
         let mut wanted = std::collections::BTreeMap::new();
         for (cert, spec) in &self.spec.certificates {
             match spec.policy {
@@ -141,7 +157,9 @@ impl View {
                 KeyPolicy::PerNode => wanted.extend(self.owners(spec).map(|node| (cert.on_node(node), spec.of_node(node)))),
             }
         }
-        self.wanted = wanted;
+        if *self.wanted != wanted {
+            self.wanted = wanted.into();
+        }
     }
 
     /// The nodes that have a key and a certificate of their own; this one is among them before it is let in.

@@ -47,7 +47,7 @@ impl View {
     /// Whether a record that was here and is absent may be hidden by whoever serves the store. A certificate's is not while this node's own
     /// configuration places it here: then both agree that it is this node's business.
     pub fn is_withheld(&self, record: &RecordKey) -> bool {
-        let Some(mut sight) = self.sight(&self.me.node).filter(|_| self.local.withholds) else { return false };
+        let Some(mut sight) = self.local.withholds.then(|| self.sight(&self.me.node)).flatten() else { return false };
         if sight.granted.contains(&Role::Deploy) {
             let here = self.wanted.iter().filter(|(_, spec)| spec.is_placed_on(&self.me.node));
             sight.certs = here.map(|(cert, _)| cert.clone()).collect();

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::View;
-use super::take::{Stray, is_kept, is_verbatim};
+use super::take::{Stray, is_kept};
 use crate::envelope::{Envelope, Revision};
 use crate::key::{Key, RecordKey};
 use crate::time::Mono;
@@ -24,7 +24,8 @@ impl View {
     /// From when on a stray is as good as nothing; none if it will not be: this node knows what should stand there, or a newer version does.
     pub(crate) fn orphan_at(&self, key: &Key) -> Option<Mono> {
         let stray = self.strays.get(key).filter(|stray| !stray.is_newer && !self.accepted.contains_key(key))?;
-        let is_ours = RecordKey::of(key).is_some_and(|record| is_kept(&record) && !is_verbatim(&record));
+        // The fleet's own record no member can write.
+        let is_ours = RecordKey::of(key).is_some_and(|record| is_kept(&record) && record != RecordKey::Fleet);
         is_ours.then(|| stray.since + Duration::from_secs(ORPHAN_SECONDS) + self.local.lag)
     }
 
@@ -43,8 +44,8 @@ impl View {
     pub(super) fn change_roster(&mut self, now: Mono) {
         let Some(fleet) = &self.fleet else { return };
         let roster = Roster::of(fleet, self.nodes.values());
-        if roster != self.roster {
-            self.roster = roster;
+        if roster != *self.roster {
+            self.roster = roster.into();
             self.expand();
             self.look_at_writers(now);
         }
@@ -92,7 +93,10 @@ impl View {
         self.accepted.remove(key);
         match record {
             RecordKey::Joining(node) => drop(self.joining.remove(node)),
-            RecordKey::Presence(node) => drop(self.presence.remove(node)),
+            RecordKey::Presence(node) => {
+                self.presence.remove(node);
+                self.lacking.remove(node);
+            }
             RecordKey::Request(cert, node) => drop(self.requests.remove(&(cert.clone(), node.clone()))),
             RecordKey::Invitation(id) => drop(self.invitations.remove(id)),
             RecordKey::AccountKey => self.account_key = None,

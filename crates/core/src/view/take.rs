@@ -6,13 +6,13 @@
 //! Reads may be taken in late and out of order, so that a stray seems to be gone: whoever feeds the view lists everything now and then.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
 use super::{Observed, View};
 use crate::envelope::{Envelope, Expect, Revision};
 use crate::key::{Key, RecordKey};
+use crate::mutants::{Mutant, has};
 use crate::names::NodeName;
 use crate::records::{FleetRecord, Removal};
 use crate::time::Mono;
@@ -115,6 +115,11 @@ impl View {
         Expect::Revision(Revision { change, ..seen.clone() })
     }
 
+    /// The highest change that counted under `key`; what is written there comes after it, also where nothing stands any more.
+    pub fn change_of(&self, key: &Key) -> u64 {
+        self.accepted.get(key).map_or(0, |accepted| accepted.revision.change)
+    }
+
     /// Whether the one who signed a value that was accepted may still write there.
     pub(super) fn has_say(&self, record: &RecordKey, accepted: &Accepted) -> bool {
         if is_verbatim(record) && accepted.signer.is_some_and(|signer| self.roster.verifying_keys.contains(&signer)) {
@@ -137,6 +142,7 @@ impl View {
         if let Some(known) = self.accepted.get(key).filter(|_| is_kept(record)).map(|known| &known.revision)
             && !follows(record, envelope, known)
             && !self.says_more(record, envelope)
+            && !has(Mutant::TrustOlder)
         {
             return Err(Distrust::Older { change: envelope.change, seen: known.change });
         }
@@ -183,11 +189,16 @@ impl View {
             RecordKey::Invitation(id) => take_plain(stored, |value| drop(self.invitations.insert(id, value))),
             RecordKey::AccountKey => take_plain(stored, |value| self.account_key = Some(value)),
             RecordKey::Request(cert, node) => take_plain(stored, |value| drop(self.requests.insert((cert, node), value))),
-            RecordKey::Joining(node) => take(&mut self.joining, node, stored, now),
-            RecordKey::Presence(node) => take(&mut self.presence, node, stored, now),
-            RecordKey::Account(issuer) => take(&mut self.accounts, issuer, stored, now),
-            RecordKey::Cert(cert) => take(&mut self.certs, cert, stored, now),
-            RecordKey::Report(cert, node, target) => take(self.reports.entry(cert).or_default(), (node, target), stored, now),
+            RecordKey::Joining(node) => seen(stored, now).map(|seen| drop(self.joining.insert(node, seen))),
+            RecordKey::Presence(node) => seen(stored, now).map(|seen| {
+                self.note_lacks(&node, &seen.value, now);
+                self.presence.insert(node, seen);
+            }),
+            RecordKey::Account(issuer) => seen(stored, now).map(|seen| drop(self.accounts.insert(issuer, seen))),
+            RecordKey::Cert(cert) => seen(stored, now).map(|seen| drop(self.certs.insert(cert, seen))),
+            RecordKey::Report(cert, node, target) => {
+                seen(stored, now).map(|seen| drop(self.reports.entry(cert).or_default().insert((node, target), seen)))
+            }
             RecordKey::Wrap(spki, node) if node == self.me.node => {
                 self.try_again_with(&spki, now);
                 Ok(())
@@ -233,9 +244,9 @@ impl View {
     /// It was looked at and is what it was.
     pub(super) fn touch(&mut self, record: &RecordKey, now: Mono) {
         match record {
-            RecordKey::Presence(node) => look(&mut self.presence, node, now),
-            RecordKey::Account(issuer) => look(&mut self.accounts, issuer, now),
-            RecordKey::Cert(cert) => look(&mut self.certs, cert, now),
+            RecordKey::Presence(node) => self.presence.get_mut(node).into_iter().for_each(|seen| seen.read_at = now),
+            RecordKey::Account(issuer) => self.accounts.get_mut(issuer).into_iter().for_each(|seen| seen.read_at = now),
+            RecordKey::Cert(cert) => self.certs.looked_at(cert, now),
             _ => {}
         }
     }
@@ -271,21 +282,9 @@ fn take_plain<T: DeserializeOwned>((envelope, _): (&Envelope, &Revision), set: i
     envelope.record().map(set).map_err(|error| error.to_string())
 }
 
-fn take<K: Ord, T: DeserializeOwned>(
-    map: &mut BTreeMap<K, Observed<T>>,
-    key: K,
-    (envelope, revision): (&Envelope, &Revision),
-    now: Mono,
-) -> Result<(), String> {
+fn seen<T: DeserializeOwned>((envelope, revision): (&Envelope, &Revision), now: Mono) -> Result<Observed<T>, String> {
     let value = envelope.record().map_err(|error| error.to_string())?;
-    map.insert(key, Observed { value, revision: revision.clone(), changed_at: now, read_at: now });
-    Ok(())
-}
-
-fn look<K: Ord, T>(map: &mut BTreeMap<K, Observed<T>>, key: &K, now: Mono) {
-    if let Some(known) = map.get_mut(key) {
-        known.read_at = now;
-    }
+    Ok(Observed { value, revision: revision.clone(), changed_at: now, read_at: now })
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 use super::*;
 use crate::ca::{CaError, OrderStatus, OrderView, Problem};
-use crate::decide::{Subject, decide};
+use crate::decide::decide;
 use crate::envelope::{Envelope, Expect, Nonce};
 use crate::key::RecordKey;
-use crate::names::Generation;
-use crate::records::{Step, TargetState};
+use crate::records::{CertRecord, Step, TargetState};
 use crate::samples::{at, attempt, cert, mono, name, placed, presence, record, seen, signing_key, view};
 use crate::time::Now;
 
@@ -198,7 +197,7 @@ fn what_could_not_reach_the_store_is_tried_soon_after_it_is_back() {
 fn targets_are_tried_again_by_what_they_said() {
     let mut view = view();
     let mut install = |state, settled| {
-        let result = InstallResult { cert: cert(), placed: placed(2, 3), state, reason: None, settled, lacks_key: false };
+        let result = InstallResult { cert: cert(), placed: placed(2, 3), state, reason: None, settled, key: KeySeen::Opened };
         view.absorb(&Subject::Target(name("nginx")), Outcome::Installed(name("nginx"), vec![result]), at(100));
         let installed = &view.local.targets[&(cert(), name("nginx"))];
         (installed.next_try.since(mono(100)).as_secs(), view.local.memory.get(&cert()).map(|memory| memory.seen))

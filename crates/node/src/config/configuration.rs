@@ -11,7 +11,7 @@ use super::error::{ConfigError, Fault};
 use super::files::{self, Tables};
 use super::issuers::{self, Issuer};
 use super::local::Local;
-use super::overlay::{self, Overlay};
+use super::overlay::{self, Overlays};
 use super::settings::Settings;
 use super::source::{Place, Sources};
 use super::targets::target_name;
@@ -32,7 +32,7 @@ pub struct Configuration {
     chain_roots: BTreeMap<IssuerName, PathBuf>,
     /// The tables that an overlay may change, as written.
     base: Node,
-    overlays: Vec<Overlay>,
+    overlays: Overlays,
     named: BTreeSet<NodeName>,
     /// What the files say for nodes whose table says nothing else.
     fleet_store: String,
@@ -133,7 +133,8 @@ impl Configuration {
         let defaults: raw::Defaults = defaults.map(|entry| de::read(&entry.node)).transpose()?.unwrap_or_default();
         let known = Known { issuers: &issuers, targets: &target_places, defaults };
         let Resolved { certificates, not_installed } = certificates::resolve(certificates, &known)?;
-        let overlays = overlays.iter().map(|entry| overlay::read_overlay(entry, &base)).collect::<Result<Vec<_>, _>>()?;
+        let overlays =
+            overlays.iter().map(|entry| overlay::read_overlay(entry, &base)).collect::<Result<Vec<_>, _>>().map(Overlays::new)?;
         let spec = fleet_spec(certificates, &issuers, &local, &base);
         warn(&spec, &issuers, &target_places, not_installed, &local, warnings);
         let named = nodes_named(&spec, &overlays);
@@ -150,7 +151,7 @@ struct Checked {
     issuer_roots: BTreeMap<IssuerName, PathBuf>,
     chain_roots: BTreeMap<IssuerName, PathBuf>,
     base: Node,
-    overlays: Vec<Overlay>,
+    overlays: Overlays,
     named: BTreeSet<NodeName>,
     fleet_store: String,
     server: Option<NodeName>,
@@ -184,7 +185,7 @@ fn fleet_spec(
     FleetSpec { hash, certificates, issuers, targets }
 }
 
-fn nodes_named(spec: &FleetSpec, overlays: &[Overlay]) -> BTreeSet<NodeName> {
+fn nodes_named(spec: &FleetSpec, overlays: &Overlays) -> BTreeSet<NodeName> {
     let in_overlays = overlays.iter().map(|overlay| &overlay.pattern.value);
     let in_certificates = spec.certificates.values().flat_map(|spec| &spec.nodes);
     let in_targets = spec.targets.values().flat_map(|target| &target.nodes);

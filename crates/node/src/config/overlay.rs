@@ -25,6 +25,38 @@ pub(crate) struct Overlay {
     keys: Vec<Setting>,
 }
 
+/// All of them. A fleet can have a table for each of thousands of nodes: those of one node are found by its name.
+#[derive(Debug, Clone)]
+pub(crate) struct Overlays {
+    all: Vec<Overlay>,
+    /// The places of exact names in `all`.
+    exact: BTreeMap<String, Vec<usize>>,
+    /// The places of the others.
+    patterns: Vec<usize>,
+}
+
+impl Overlays {
+    pub(crate) fn new(all: Vec<Overlay>) -> Self {
+        let (exact, patterns) = (0..all.len()).partition::<Vec<usize>, _>(|place| all[*place].pattern.value.is_exact());
+        let mut by_name: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for place in exact {
+            by_name.entry(all[place].pattern.value.as_str().to_owned()).or_default().push(place);
+        }
+        Self { all, exact: by_name, patterns }
+    }
+
+    /// In the order of the files.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Overlay> {
+        self.all.iter()
+    }
+
+    /// Those of a node: patterns first, so that what is merged later beats them.
+    fn of(&self, node: &NodeName) -> impl Iterator<Item = &Overlay> {
+        let patterns = self.patterns.iter().map(|place| &self.all[*place]).filter(|overlay| overlay.pattern.value.matches(node));
+        patterns.chain(self.exact.get(node.as_str()).into_iter().flatten().map(|place| &self.all[*place]))
+    }
+}
+
 /// One key that an overlay sets.
 #[derive(Debug, Clone)]
 struct Setting {
@@ -44,7 +76,7 @@ impl Setting {
 }
 
 /// The node whose overlay says that it serves its store. There is one at the most: stores of two are two stores.
-pub(crate) fn server(overlays: &[Overlay]) -> Result<Option<NodeName>, Fault> {
+pub(crate) fn server(overlays: &Overlays) -> Result<Option<NodeName>, Fault> {
     let setting = |overlay: &Overlay| overlay.keys.iter().find(|setting| setting.path == ["serve"]).map(|setting| setting.entry.key_place);
     let mut found = overlays.iter().filter_map(|overlay| Some((overlay, setting(overlay)?)));
     let Some((first, place)) = found.next() else { return Ok(None) };
@@ -116,15 +148,14 @@ fn collect(entry: &Entry, depth: usize, path: &mut Vec<String>, list: &mut Vec<S
 }
 
 /// Tries the overlays on the nodes that the files name and that several overlays match: what one overlay alone does was tried before.
-pub(crate) fn check_named<'a>(base: &Node, overlays: &[Overlay], named: impl IntoIterator<Item = &'a NodeName>) -> Result<(), Fault> {
-    let several = |node: &&NodeName| overlays.iter().filter(|overlay| overlay.pattern.value.matches(node)).nth(1).is_some();
+pub(crate) fn check_named<'a>(base: &Node, overlays: &Overlays, named: impl IntoIterator<Item = &'a NodeName>) -> Result<(), Fault> {
+    let several = |node: &&NodeName| overlays.of(node).nth(1).is_some();
     named.into_iter().filter(several).try_for_each(|node| for_node(base, overlays, node).map(drop))
 }
 
 /// The base as `node` sees it.
-pub(crate) fn for_node(base: &Node, overlays: &[Overlay], node: &NodeName) -> Result<(Node, Local), Fault> {
-    let mut matching: Vec<&Overlay> = overlays.iter().filter(|overlay| overlay.pattern.value.matches(node)).collect();
-    matching.sort_by_key(|overlay| overlay.pattern.value.is_exact());
+pub(crate) fn for_node(base: &Node, overlays: &Overlays, node: &NodeName) -> Result<(Node, Local), Fault> {
+    let matching: Vec<&Overlay> = overlays.of(node).collect();
     refuse_conflicts(&matching, node)?;
     merged(base, &matching)
 }

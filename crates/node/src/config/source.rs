@@ -71,10 +71,14 @@ impl Sources {
 fn mask(text: &str) -> String {
     let mut bytes = text.as_bytes().to_vec();
     for key in SECRET_KEYS {
+        // Literals begin one after another. So each byte is starred once, and a bare literal's end is looked for once, however many of the keys
+        // stand in it: the text may be anything.
+        let (mut starred_to, mut bare_to) = (0, 0);
         for (at, _) in text.match_indices(key) {
-            if let Some(range) = literal_after(text, at + key.len()) {
-                star_out(&mut bytes[range]);
-            }
+            let Some(literal) = literal_after(text, at + key.len(), bare_to) else { continue };
+            star_out(&mut bytes[literal.range.start.max(starred_to)..literal.range.end.max(starred_to)]);
+            starred_to = starred_to.max(literal.range.end);
+            bare_to = if literal.is_bare { literal.range.end } else { bare_to };
         }
     }
     for (at, _) in text.match_indices("://") {
@@ -91,19 +95,27 @@ fn star_out(bytes: &mut [u8]) {
     bytes.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
 }
 
-/// The literal that is assigned to the key that ends at `from`.
-fn literal_after(text: &str, from: usize) -> Option<std::ops::Range<usize>> {
+/// A literal, without its first quote.
+struct Literal {
+    range: std::ops::Range<usize>,
+    is_bare: bool,
+}
+
+/// The literal that is assigned to the key that ends at `from`. `bare_to`: where the bare literal ends that began last.
+fn literal_after(text: &str, from: usize, bare_to: usize) -> Option<Literal> {
     let rest = &text[from..];
     let assigned = rest.trim_start_matches(['"', '\'']).trim_start_matches([' ', '\t']).strip_prefix('=')?;
     let value = assigned.trim_start_matches([' ', '\t']);
     let start = text.len() - value.len();
-    let length = match ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| value.starts_with(quote)) {
+    let quoted = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| value.starts_with(quote));
+    let length = match quoted {
         Some(quote) => quote.len() + closing(&value[quote.len()..], quote),
         None if value.starts_with('{') => return None,
+        None if start < bare_to => bare_to - start,
         None => value[..value.find([',', '}', '\n', '#']).unwrap_or(value.len())].trim_end().len(),
     };
-    let quote = usize::from(value.starts_with(['"', '\'']));
-    (length > quote).then(|| start + quote..start + length)
+    let quote = usize::from(quoted.is_some());
+    (length > quote).then(|| Literal { range: start + quote..start + length, is_bare: quoted.is_none() })
 }
 
 /// Where the string ends; an unclosed one goes to the end of its line, an unclosed long one to the end of the text.
@@ -112,7 +124,7 @@ fn closing(value: &str, quote: &str) -> usize {
     while let Some(at) = value[from..].find(quote).map(|at| at + from) {
         let escapes = value[..at].bytes().rev().take_while(|b| *b == b'\\').count();
         if quote.starts_with('\'') || escapes % 2 == 0 {
-            return if quote.len() == 1 { value.find('\n').map_or(at, |line| line.min(at)) } else { at };
+            return if quote.len() == 1 { value[..at].find('\n').unwrap_or(at) } else { at };
         }
         from = at + 1;
     }
@@ -143,9 +155,20 @@ mod tests {
             ("password = { file = \"/x\" }", "password = { file = \"/x\" }"),
             ("store = \"postgres://u:pw@host/db\"", "store = \"postgres://u:**@host/db\""),
             ("password = \"ü\"", "password = \"**\""),
+            ("password = password = x y, z", "password = **************, z"),
+            ("password = 'password = \"a' b\" c", "password = '****************\" c"),
         ];
         for (text, masked) in cases {
             assert_eq!(mask(text), masked);
+        }
+    }
+
+    /// Each would take minutes if every key were looked behind to the end.
+    #[test]
+    fn a_text_full_of_keys_is_masked_at_once() {
+        for unit in ["password=", "password=\"", "hmac_key='''", "password=\"\"\"\\", "password = 1 "] {
+            let text = unit.repeat((1 << 20) / unit.len());
+            assert_eq!(mask(&text).len(), text.len());
         }
     }
 

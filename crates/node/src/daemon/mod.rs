@@ -4,8 +4,10 @@
 //! decides, and starts the plan's actions as tasks. It sleeps until the plan's moment or a message.
 
 mod door;
+mod keeping;
 mod listeners;
 mod moving;
+mod news;
 mod parts;
 mod run;
 mod state;

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certfleet_core::decide::{Plan, Subject};
+use certfleet_core::decide::{Decider, Subject};
+use certfleet_core::view::View;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,6 +18,7 @@ use super::parts::{Life, executor};
 use super::work::{Daemon, QUEUE};
 use crate::central::Service;
 use crate::config::Settings;
+use crate::memory::MemoryLog;
 use crate::observe::Seen;
 
 /// How long the actions that are under way may go on before another store is taken up; what is being installed is always waited for.
@@ -93,7 +95,9 @@ impl Daemon {
                 Ok(life) => self.begin(life, settings).await,
                 Err(error) => {
                     let local = &mut self.shared.lock().view.local;
-                    (local.leaving, local.busy) = (false, BTreeSet::new());
+                    local.leaving = false;
+                    local.busy.clear();
+                    local.claiming.clear();
                     tracing::error!(event = "reload-refused", error = %error, "the old configuration is kept");
                 }
             }
@@ -107,14 +111,27 @@ impl Daemon {
         (self.done, self.finished) = mpsc::channel(QUEUE);
         (self.kit, self.executor) = (kit, Arc::new(executor));
         self.listeners.serve(Service::new(self.kit.store.clone(), Arc::new(FleetDoor { shared: self.shared.clone() }))).await;
+        self.forget_answered();
+        self.memory = MemoryLog::new(&settings.state);
         self.sight_stale = true;
         self.told = BTreeSet::new();
         {
             let mut seen = self.shared.lock();
             view.local.stood_in.clone_from(&seen.view.local.stood_in);
-            (seen.view, seen.plan) = (view, Plan::default());
+            remember(&mut view, &seen.view);
+            (seen.view, seen.decider) = (view, Decider::default());
         }
         tracing::info!(event = "store-changed", incarnation = %self.shared.lock().view.me.incarnation);
         self.follow(settings).await;
+    }
+}
+
+/// What is not on disk yet, only the life that ends knows.
+fn remember(view: &mut View, before: &View) {
+    for cert in &before.local.unsaved {
+        if let Some(memory) = before.local.memory.get(cert) {
+            view.local.memory.insert(cert.clone(), *memory);
+            view.local.unsaved.insert(cert.clone());
+        }
     }
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use certfleet_acme::Roots;
+use certfleet_core::envelope::Envelope;
+use certfleet_core::key::Key;
 use certfleet_core::names::IssuerName;
 use certfleet_core::trust::Roster;
 use certfleet_core::view::{Me, View};
@@ -19,6 +21,7 @@ use crate::executor::Executor;
 use crate::home;
 use crate::identity::Identity;
 use crate::keeper::Keeper;
+use crate::metered::Metered;
 use crate::metrics::Metrics;
 use crate::trust::Pen;
 
@@ -63,6 +66,7 @@ pub(super) fn executor(settings: &Settings, kit: &Kit, surroundings: &dyn Surrou
         keys: surroundings.keys(),
         clock: kit.clock.clone(),
         metrics: kit.metrics.clone(),
+        opened: Default::default(),
     })
 }
 
@@ -96,11 +100,12 @@ impl Life {
             state: settings.state.clone(),
             url: settings.store.clone(),
             pen: Pen::new(identity),
-            roster: Arc::new(ArcSwap::from_pointee(view.roster.clone())),
+            roster: Arc::new(ArcSwap::new(view.roster.arc().clone())),
             keeper: Keeper::new(&settings.state),
-            store: surroundings.store(settings, identity),
+            store: Metered::new(surroundings.store(settings, identity), metrics.clone()),
             clock: clock.clone(),
             metrics: metrics.clone(),
+            unkept: BTreeMap::new(),
         };
         let executor = executor(settings, &kit, surroundings)?;
         Ok(Self { view, kit, executor })
@@ -119,6 +124,8 @@ pub(super) struct Kit {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
+    /// Records that could not be kept in the sealed cache.
+    pub unkept: BTreeMap<Key, Envelope>,
 }
 
 /// The roots that chains must lead to: the configured ones; for a CA that the systems trust, the system's; else none is known.

@@ -40,9 +40,7 @@ pub async fn run(
     let mut stop_at: Option<Instant> = None;
     loop {
         let sleep_until = daemon.turn();
-        if daemon.is_ready()
-            && let Some(ready) = ready.take()
-        {
+        if let Some(ready) = ready.take_if(|_| daemon.is_ready()) {
             ready();
         }
         if stop_at.is_some_and(|end| Instant::now() >= end || daemon.has_let_go()) {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use certfleet_core::decide::Plan;
+use certfleet_core::decide::{Decider, Plan};
 use certfleet_core::time::Now;
 use certfleet_core::view::{StoreState, View};
 use certfleet_edge::{AdminSource, AnswerTable, Answers, Health};
@@ -33,20 +33,29 @@ pub struct Shared {
 pub struct Seen {
     /// What the node knows.
     pub view: View,
-    /// The latest plan.
-    pub plan: Plan,
+    /// What it has decided so far.
+    pub decider: Decider,
     /// The kind of the store.
     pub store: &'static str,
     /// Listeners that could not be bound, and why.
     pub deaf: Vec<String>,
+    /// Why what was seen is not on disk, if it is not.
+    pub unkept: Option<String>,
     /// What is answered now.
     pub known: KnownAnswers,
+}
+
+impl Seen {
+    /// The latest plan, without its actions.
+    pub fn plan(&self) -> &Plan {
+        self.decider.plan()
+    }
 }
 
 impl Shared {
     /// Starts with what earlier lives of this node knew.
     pub fn new(view: View, known: KnownAnswers, answers: AnswerTable, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
-        let seen = Seen { view, plan: Plan::default(), store: "unknown", deaf: Vec::new(), known };
+        let seen = Seen { view, decider: Decider::default(), store: "unknown", deaf: Vec::new(), unkept: None, known };
         Self { seen: Mutex::new(seen), answers, metrics, clock, changed: watch::Sender::new(0) }
     }
 
@@ -80,8 +89,8 @@ impl Shared {
     /// The document of `status`.
     pub fn document(&self) -> Status {
         let seen = self.lock();
-        let mut document = status(&seen.view, &seen.plan, seen.store, self.clock.now());
-        document.troubles.extend(seen.deaf.iter().cloned());
+        let mut document = status(&seen.view, seen.plan(), seen.store, self.clock.now());
+        document.troubles.extend(seen.deaf.iter().chain(&seen.unkept).cloned());
         document
     }
 }
@@ -95,8 +104,8 @@ impl AdminSource for Shared {
     fn healthy(&self) -> Health {
         let seen = self.lock();
         let mut reasons: Vec<String> = seen.view.membership().err().into_iter().collect();
-        reasons.extend(seen.plan.troubles.iter().filter(|trouble| !reasons.contains(trouble)).cloned().collect::<Vec<_>>());
-        reasons.extend(seen.deaf.iter().cloned());
+        reasons.extend(seen.plan().troubles.iter().filter(|trouble| !reasons.contains(trouble)).cloned().collect::<Vec<_>>());
+        reasons.extend(seen.deaf.iter().chain(&seen.unkept).cloned());
         health(reasons)
     }
 

@@ -12,14 +12,13 @@ use certfleet_store::{Stored, Unreadable};
 
 use super::parts::Kit;
 use crate::executor::Found;
-use crate::home;
 use crate::trust::ACCOUNT_PURPOSE;
 
 impl Kit {
     /// Takes in what was read. What counts is on disk before anything is decided by it. Gives whether the view is whole: where the fleet has
     /// come to live in this store only now, everything is to be read again.
-    pub fn take_in(&self, view: &mut View, found: &[Found], unreadable: Vec<Unreadable>, now: Mono) -> bool {
-        let (roster, was_elsewhere) = (view.roster.clone(), view.not_at_home().is_some());
+    pub fn take_in(&mut self, view: &mut View, found: &[Found], unreadable: Vec<Unreadable>, now: Mono) -> bool {
+        let was_elsewhere = view.not_at_home().is_some();
         for (key, stored) in in_order(found) {
             match stored {
                 Some(stored) => self.take_in_one(view, key, stored, now),
@@ -34,9 +33,9 @@ impl Kit {
                 tell_refused(view, &key, &revision);
             }
         }
-        let is_other_roster = view.roster != roster;
+        let is_other_roster = *view.roster.arc() != *self.roster.load();
         if is_other_roster {
-            self.roster.store(std::sync::Arc::new(view.roster.clone()));
+            self.roster.store(view.roster.arc().clone());
             self.keep_all(view, found);
         }
         if is_other_roster || found.iter().any(|(key, _)| key.is_under("accounts/@key") || key.is_under("wraps")) {
@@ -45,7 +44,7 @@ impl Kit {
         !was_elsewhere || view.not_at_home().is_some()
     }
 
-    fn take_in_one(&self, view: &mut View, key: &Key, stored: &Stored, now: Mono) {
+    fn take_in_one(&mut self, view: &mut View, key: &Key, stored: &Stored, now: Mono) {
         let record = RecordKey::of(key);
         if let Some(RecordKey::Request(..)) = &record
             && let Err(why) = check_request(&stored.envelope)
@@ -53,14 +52,21 @@ impl Kit {
             view.refuse(key, &why, &stored.revision, false, now);
             return tell_refused(view, key, &stored.revision);
         }
-        let taken = view.apply(key, Some((&stored.envelope, &stored.revision)), now);
+        let mut taken = view.apply(key, Some((&stored.envelope, &stored.revision)), now);
+        if view.strays.contains_key(key) && record.as_ref().is_some_and(is_kept) && self.recall_later(view, key, now) {
+            taken = view.apply(key, Some((&stored.envelope, &stored.revision)), now);
+        }
         tell_refused(view, key, &stored.revision);
-        if taken == Taken::New && record == Some(RecordKey::Home) {
-            return self.keep_home(view, &stored.envelope);
-        }
         if taken == Taken::New && record.as_ref().is_some_and(|record| is_kept(record) || self.is_wanted(view, record)) {
-            self.keep(key, &stored.envelope);
+            self.keep(view, key, &stored.envelope);
         }
+    }
+
+    /// Where something stands that does not count, a command on this machine may have kept a later record than this life has seen.
+    fn recall_later(&self, view: &mut View, key: &Key, now: Mono) -> bool {
+        let known = view.accepted.get(key).map_or(0, |accepted| accepted.revision.change);
+        let later = self.keeper.get(key).filter(|kept| kept.change > known);
+        later.is_some_and(|kept| view.recall(key, &kept, now) == Taken::New)
     }
 
     /// Whether it is a wrap that this node needs: one that works is not given up for another.
@@ -69,29 +75,12 @@ impl Kit {
     }
 
     /// A change of the roster can have made strays of this batch count.
-    fn keep_all(&self, view: &View, found: &[Found]) {
+    fn keep_all(&mut self, view: &View, found: &[Found]) {
         for (key, stored) in found.iter().filter_map(|(key, stored)| Some((key, stored.as_ref()?))) {
             let counts = view.accepted.get(key).is_some_and(|accepted| accepted.revision == stored.revision);
-            match RecordKey::of(key).filter(|_| counts) {
-                Some(RecordKey::Home) => self.keep_home(view, &stored.envelope),
-                Some(record) if is_kept(&record) => self.keep(key, &stored.envelope),
-                _ => {}
+            if counts && RecordKey::of(key).is_some_and(|record| is_kept(&record)) {
+                self.keep(view, key, &stored.envelope);
             }
-        }
-    }
-
-    fn keep_home(&self, view: &View, said: &Envelope) {
-        if let Err(error) = home::keep(&self.state, &self.url, view, said) {
-            tracing::error!(event = "record-not-kept", key = "home", error = %error);
-        }
-    }
-
-    fn keep(&self, key: &Key, envelope: &Envelope) {
-        if self.keeper.get(key).as_ref() == Some(envelope) {
-            return;
-        }
-        if let Err(error) = self.keeper.cache(key, envelope) {
-            tracing::error!(event = "record-not-kept", key = %key, error = %error);
         }
     }
 
@@ -149,5 +138,46 @@ fn check_request(envelope: &Envelope) -> Result<(), String> {
         () if facts.key != record.key => Err("its certificate signing request is for another key".into()),
         () if set(&facts.names) != set(&record.names) => Err("its certificate signing request is for other names".into()),
         () => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use certfleet_core::names::Generation;
+    use certfleet_core::records::CertRecord;
+
+    use super::super::surroundings::ThisMachine;
+    use super::super::work::Daemon;
+    use super::*;
+    use crate::operator::lab::{Lab, cert, cert_key, generation};
+
+    async fn everything(lab: &Lab) -> Vec<Found> {
+        let entries = lab.store().await.list("").await.expect("lists").entries;
+        entries.into_iter().map(|(key, stored)| (key, Some(stored))).collect()
+    }
+
+    /// Else a node that had been away would put the one before it there, and use its numbers again.
+    #[tokio::test]
+    async fn what_a_removal_said_on_this_machine_is_known_where_the_removed_node_writes_over_it() {
+        let lab = Lab::new().await;
+        lab.issue("n2", 1).await;
+        let mut daemon = Daemon::new(lab.machine("n1").settings, lab.identity("n1"), Arc::new(ThisMachine)).expect("begins");
+        let shared = daemon.shared.clone();
+        let mut take_in = |found: Vec<Found>| {
+            let mut seen = shared.lock();
+            daemon.kit.take_in(&mut seen.view, &found, Vec::new(), Mono::default());
+            generation(&seen.view)
+        };
+        assert_eq!(take_in(everything(&lab).await), 1);
+        lab.issue("n2", 2).await;
+        lab.remove("n2").await;
+        let said: CertRecord = lab.read(&RecordKey::Cert(cert())).await;
+        lab.write("n2", &RecordKey::Cert(cert()), &CertRecord { last_number: Generation(3), ..said.clone() }).await;
+        assert_eq!(take_in(everything(&lab).await), 2);
+        let view = &shared.lock().view;
+        assert_eq!(view.certs.get(&cert()).map(|seen| seen.value.clone()), Some(said));
+        assert!(view.strays.contains_key(&cert_key()), "what stands there is put right");
     }
 }

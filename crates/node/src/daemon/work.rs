@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certfleet_core::decide::{Subject, decide};
+use certfleet_core::decide::Subject;
 use certfleet_core::key::Key;
+use certfleet_core::mutants::has_any as has_any_mutant;
 use certfleet_core::names::NodeName;
-use certfleet_core::view::{STORE_AWAY, StoreState, View};
+use certfleet_core::view::{StoreState, View};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -15,20 +16,23 @@ use tokio::time::Instant;
 use super::door::FleetDoor;
 use super::listeners::{Listeners, Members};
 use super::moving::Moving;
+use super::news::tell_apart;
 use super::parts::{DaemonError, Kit, Life};
-use super::state::Shared;
+use super::state::{Seen as SharedSeen, Shared};
 use super::surroundings::Surroundings;
 use crate::central::Service;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::executor::{Executed, Executor, Found};
 use crate::identity::Identity;
-use crate::memory::{self, KnownAnswers};
+use crate::memory::{AnswersAt, KnownAnswers, MemoryLog};
 use crate::metrics::Metrics;
 use crate::observe::{Seen, observe};
 
 /// How many messages may wait for the loop.
 pub(super) const QUEUE: usize = 256;
+/// A development build compares so many of its decisions with those by the view as a whole: one in this many.
+const TURNS_BETWEEN_CHECKS: u64 = 64;
 
 /// A daemon: its view, and what its loop does with each message.
 pub(super) struct Daemon {
@@ -46,10 +50,16 @@ pub(super) struct Daemon {
     pub(super) done: mpsc::Sender<Executed>,
     pub finished: mpsc::Receiver<Executed>,
     pub(super) listeners: Listeners,
-    kept: memory::Memories,
+    pub(super) memory: MemoryLog,
     pub(super) answers_stale: bool,
+    /// What is answered is on disk.
+    pub(super) answers_kept: bool,
+    /// What the answers were made of when they were told last.
+    answered: Option<AnswersAt>,
     /// Who is in, what is placed where, or whether the store is there, may be another since it was last told.
     pub(super) sight_stale: bool,
+    /// How often it has decided.
+    turns: u64,
     pub(super) told: BTreeSet<String>,
     pub(super) moving: Option<Moving>,
 }
@@ -62,7 +72,7 @@ impl Daemon {
         let me = &view.me;
         let seed = certfleet_core::hash::draw(&[me.incarnation.as_str()]);
         tracing::info!(event = "started", node = %me.node, fleet = %identity.fleet_name, incarnation = %me.incarnation, version = %me.version);
-        let kept = view.local.memory.clone();
+        let memory = MemoryLog::new(&settings.state);
         let mut known = KnownAnswers::load(&settings.state)?.unwrap_or_default();
         known.names.extend(view.managed_names());
         let shared = Arc::new(Shared::new(view, known.clone(), surroundings.answers(), metrics.clone(), clock.clone()));
@@ -86,9 +96,12 @@ impl Daemon {
             done,
             finished,
             listeners,
-            kept,
+            memory,
             answers_stale: true,
+            answers_kept: true,
+            answered: None,
             sight_stale: true,
+            turns: 0,
             told: BTreeSet::new(),
             moving: None,
         })
@@ -101,10 +114,13 @@ impl Daemon {
         let mut seen = self.shared.lock();
         seen.view.local.lag = self.kit.store.visibility_delay();
         seen.view.local.withholds = self.kit.store.withholds();
-        let plan = decide(&seen.view, now, self.seed);
-        seen.view.begin(&plan);
+        let SharedSeen { view, decider, .. } = &mut *seen;
+        // Whoever develops pays for seeing that nothing was overlooked; what was overlooked stays, so now and then is enough.
+        self.turns += 1;
+        let is_checked = cfg!(debug_assertions) && !has_any_mutant() && self.turns.is_multiple_of(TURNS_BETWEEN_CHECKS);
+        let actions = if is_checked { decider.decide_checked(view, now, self.seed) } else { decider.decide(view, now, self.seed) };
         seen.store = self.kit.store.kind();
-        for (subject, action) in plan.actions.iter().cloned() {
+        for (subject, action) in actions {
             let (executor, done) = (self.executor.clone(), self.done.clone());
             let task = async move {
                 // Nobody listens any more only where the daemon has ended.
@@ -112,9 +128,8 @@ impl Daemon {
             };
             self.surroundings.start(&mut self.tasks, Box::pin(task));
         }
-        let wake_at = plan.wake_at;
-        let (news, over) = tell_apart(&mut self.told, &plan.troubles);
-        seen.plan = plan;
+        let wake_at = seen.plan().wake_at;
+        let (news, over) = tell_apart(&mut self.told, &seen.plan().troubles);
         drop(seen);
         if std::mem::take(&mut self.sight_stale) {
             self.shared.tell_changed();
@@ -136,8 +151,8 @@ impl Daemon {
                 break;
             }
         }
-        self.keep_memory();
         self.publish();
+        self.keep();
     }
 
     pub fn saw(&mut self, what: Seen) {
@@ -194,19 +209,6 @@ impl Daemon {
         }
     }
 
-    /// What was seen is on disk before anything is decided by it.
-    fn keep_memory(&mut self) {
-        let seen = self.shared.lock();
-        if seen.view.local.memory == self.kept {
-            return;
-        }
-        self.kept.clone_from(&seen.view.local.memory);
-        drop(seen);
-        if let Err(error) = memory::save(&self.settings.state, &self.kept) {
-            tracing::error!(event = "memory-not-kept", error = %error);
-        }
-    }
-
     /// What is answered follows the view while the store is there, and is remembered for when it is not.
     pub fn publish(&mut self) {
         let mut seen = self.shared.lock();
@@ -214,6 +216,11 @@ impl Daemon {
             return;
         }
         self.answers_stale = false;
+        let made_of = AnswersAt::of(&seen.view);
+        if self.answered.as_ref() == Some(&made_of) {
+            return;
+        }
+        self.answered = Some(made_of);
         let known = KnownAnswers::of(&seen.view);
         if known == seen.known {
             return;
@@ -221,9 +228,12 @@ impl Daemon {
         seen.known = known.clone();
         drop(seen);
         self.shared.publish_answers(&known, &self.settings.answer);
-        if let Err(error) = known.save(&self.settings.state) {
-            tracing::error!(event = "answers-not-kept", error = %error);
-        }
+        self.answers_kept = false;
+    }
+
+    /// Another view counts its changes anew.
+    pub(super) fn forget_answered(&mut self) {
+        self.answered = None;
     }
 
     /// This node's name.
@@ -253,7 +263,7 @@ impl Daemon {
             .as_ref()
             .is_none_or(|(_, presence)| presence.state == certfleet_core::records::PresenceState::Leaving);
         let away = seen.view.membership().is_err();
-        let holds = seen.view.certs.values().filter_map(|cert| cert.value.attempt.as_ref()?.holder.as_ref());
+        let holds = seen.view.certs.held_by(&seen.view.me.node).filter_map(|(_, attempt)| attempt.holder.as_ref());
         let mut holds = holds.filter(|holder| holder.incarnation == seen.view.me.incarnation);
         let writing = seen.view.local.busy.iter().any(|subject| matches!(subject, Subject::Presence | Subject::Cert(_)));
         away || (said && !writing && holds.next().is_none())
@@ -278,18 +288,6 @@ impl Daemon {
 /// Whether who is in, or what is placed where, may have changed.
 fn bears_on_sight(found: &[Found]) -> bool {
     found.iter().any(|(key, _)| ["fleet", "nodes", "certs"].iter().any(|prefix| key.is_under(prefix)))
-}
-
-/// Troubles that are new, and those of which was told that are over. That the store is away is one trouble, whatever each try to reach it meets.
-fn tell_apart(told: &mut BTreeSet<String>, troubles: &BTreeSet<String>) -> (Vec<String>, Vec<String>) {
-    let is_away = |trouble: &str| trouble.starts_with(STORE_AWAY);
-    let is_same = |one: &str, other: &str| one == other || (is_away(one) && is_away(other));
-    let lacks = |all: &BTreeSet<String>, one: &str| !all.iter().any(|other| is_same(one, other));
-    let news: Vec<String> = troubles.iter().filter(|trouble| lacks(told, trouble)).cloned().collect();
-    let over: Vec<String> = told.iter().filter(|trouble| lacks(troubles, trouble)).cloned().collect();
-    told.retain(|trouble| !over.contains(trouble));
-    told.extend(news.iter().cloned());
-    (news, over)
 }
 
 /// Whether what is answered may have changed; looking costs all certificates, so it is done only then.

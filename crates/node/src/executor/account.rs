@@ -1,5 +1,8 @@
 //! Actions about the fleet's ACME account: its key, registering it, rolling it over.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 use certfleet_acme::{AccountKey, AccountRef};
 use certfleet_core::decide::Readers;
 use certfleet_core::envelope::Expect;
@@ -13,12 +16,27 @@ use super::{ActionError, Done, Executor};
 use crate::crash;
 use crate::trust::ACCOUNT_PURPOSE;
 
+/// An account key as it was sealed, and opened.
+#[derive(Debug, Default)]
+pub struct OpenedAccountKey(ArcSwapOption<(SealedKey, AccountKey)>);
+
 impl Executor {
     fn account_key_record(&self) -> Result<AccountKeyRecord, ActionError> {
         self.kept(&RecordKey::AccountKey)?.ok_or_else(|| ActionError::Other("the fleet has no account key yet".into()))
     }
 
+    /// Every step of every order needs it: it is opened once.
     fn open_account_key(&self, key: &SealedKey) -> Result<AccountKey, ActionError> {
+        let known = self.opened.0.load_full().filter(|known| known.0 == *key);
+        if let Some(known) = known {
+            return Ok(known.1.clone());
+        }
+        let opened = self.opened_anew(key)?;
+        self.opened.0.store(Some(Arc::new((key.clone(), opened.clone()))));
+        Ok(opened)
+    }
+
+    fn opened_anew(&self, key: &SealedKey) -> Result<AccountKey, ActionError> {
         let secret = self.open(&key.key, ACCOUNT_PURPOSE, &key.spki)?;
         let pem = secret.expose_text().ok_or_else(|| ActionError::Other("accounts/@key: the key is not PEM".into()))?;
         AccountKey::from_pem(pem).map_err(|e| ActionError::Other(format!("accounts/@key: {e}")))

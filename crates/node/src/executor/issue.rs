@@ -7,6 +7,7 @@ use certfleet_core::ca::CaError;
 use certfleet_core::decide::Call;
 use certfleet_core::envelope::Expect;
 use certfleet_core::key::RecordKey;
+use certfleet_core::mutants::{Mutant, has};
 use certfleet_core::names::{CertName, Generation, IssuerName};
 use certfleet_core::records::VersionRecord;
 use certfleet_core::view::{CaReply, Outcome};
@@ -48,21 +49,26 @@ impl Executor {
         Ok((Vec::new(), Outcome::Called(cert, number, issuer, reply)))
     }
 
-    /// Created once; of two holders who both store it, the second takes what the first wrote.
+    /// Created once; of two holders who both store it, the second takes what the first wrote, which is the same certificate.
     pub(super) async fn store_version(&self, cert: CertName, version: VersionRecord) -> Done {
         let number = version.generation;
+        if has(Mutant::VersionNotStored) {
+            let hash = self.pen.write(&RecordKey::Version(cert.clone(), number), &version, &Expect::Absent)?.body_hash();
+            return Ok((Vec::new(), Outcome::VersionStored(cert, number, hash)));
+        }
         crash::point("before-store", "version");
         let key = RecordKey::Version(cert.clone(), number);
         let (mut found, done) = self.put(&key, &version, &Expect::Absent).await?;
         crash::point("after-store", "version");
-        if !done && self.is_distrusted(&key, &found) {
-            // Somebody without the right put something there; the record will vouch for ours.
+        if !done && (self.is_distrusted(&key, &found) || stored_version(&found, &version).is_err()) {
+            // Somebody without the right put something there, or it is of an attempt of this number that a restored backup has undone. The record
+            // will vouch for ours.
             let expect = found.1.as_ref().map_or(Expect::Absent, |stored| Expect::Revision(stored.revision.clone()));
             found = self.put(&key, &version, &expect).await?.0;
         }
         let hash = stored_version(&found, &version)?;
         if let (key, Some(stored)) = &found {
-            self.keeper.keep(key, &stored.envelope).map_err(|e| ActionError::Other(e.to_string()))?;
+            self.cache(key, &stored.envelope);
             self.keeper.tidy(&cert, number);
         }
         Ok((Vec::new(), Outcome::VersionStored(cert, number, hash)))

@@ -4,11 +4,13 @@ use certfleet_acme::{KeyAndCsr, csr_with_key, with_csr};
 use certfleet_core::decide::{RequestKey, WantedKey, WantedRequest, WantedWrap};
 use certfleet_core::envelope::{Envelope, Expect};
 use certfleet_core::key::{Key, RecordKey};
-use certfleet_core::names::{CertName, Generation, Identifier, SpkiHash};
-use certfleet_core::records::{AccountKeyRecord, PrivateKeyRecord, RequestRecord, WrapRecord};
+use certfleet_core::mutants::{Mutant, has};
+use certfleet_core::names::{CertName, Generation, Identifier, SpkiHash, VersionHash};
+use certfleet_core::records::{AccountKeyRecord, CertRecord, PrivateKeyRecord, RequestRecord, WrapRecord};
 use certfleet_core::secret::{Sealed, Secret, Wrap};
 use certfleet_core::spec::KeyType;
 use certfleet_core::view::{MadeKey, Outcome};
+use certfleet_store::StoreError;
 use serde::de::DeserializeOwned;
 
 use super::{ActionError, Done, Executor};
@@ -41,13 +43,19 @@ impl Executor {
             extra: Default::default(),
         };
         drop(made.key_pem);
+        if has(Mutant::KeyNotStored) {
+            return Ok((Vec::new(), Outcome::KeyMade(cert, number, MadeKey { key: made.spki, csr: made.csr_der })));
+        }
+        let key = RecordKey::PrivateKey(made.spki.clone());
+        let envelope = self.pen.write(&key, &record, &Expect::Absent)?;
+        // On a full disk nothing is stored either: the next try makes another key.
+        self.keeper.keep_made(&cert, &key.key(), &envelope).map_err(|e| ActionError::Other(e.to_string()))?;
         crash::point("before-store", "key");
-        let ((key, stored), done) = self.put(&RecordKey::PrivateKey(made.spki.clone()), &record, &Expect::Absent).await?;
+        let (_, done) = self.put_envelope(key.key(), envelope, &Expect::Absent).await?;
         crash::point("after-store", "key");
-        let Some(stored) = stored.filter(|_| done) else {
+        if !done {
             return Err(ActionError::Other(format!("{cert}: a fresh key's hash is in the store already")));
-        };
-        self.keeper.keep_made(&cert, &key, &stored.envelope).map_err(|e| ActionError::Other(e.to_string()))?;
+        }
         Ok((Vec::new(), Outcome::KeyMade(cert, number, MadeKey { key: made.spki, csr: made.csr_der })))
     }
 
@@ -103,6 +111,9 @@ impl Executor {
         let key = RecordKey::PrivateKey(made.spki.clone());
         let envelope = self.pen.write(&key, &record, &Expect::Absent)?;
         self.keeper.keep(&key.key(), &envelope).map_err(|e| ActionError::Other(e.to_string()))?;
+        if has(Mutant::OwnKeyInStore) {
+            self.put_envelope(key.key(), envelope, &Expect::Absent).await?;
+        }
         Ok((made.spki, made.csr_der))
     }
 
@@ -110,9 +121,9 @@ impl Executor {
     /// count, or does not open, is as good as none: then somebody who has the key wraps it for this node, and puts the record right.
     pub(super) async fn private_key(&self, cert: &CertName, spki: &SpkiHash) -> Result<Secret, ActionError> {
         let key = RecordKey::PrivateKey(spki.clone());
-        self.keep_what_was_made(cert, &key)?;
+        self.keep_what_was_made(cert, &key);
         let kept: Option<PrivateKeyRecord> = self.kept(&key).ok().flatten();
-        let opened = || kept.as_ref().and_then(|record| self.open_key(cert, record).ok());
+        let opened = || kept.as_ref().and_then(|record| self.open_key(cert, spki, record).ok());
         if let Some(secret) = opened() {
             return Ok(secret);
         }
@@ -121,22 +132,22 @@ impl Executor {
             return Ok(secret);
         }
         let lacks = |why: String| ActionError::Lacks(spki.clone(), why);
-        let envelope = match self.read_trusted(&key).await {
-            Ok(stored) => stored.ok_or_else(|| lacks(format!("{key} is not in the store")))?,
-            Err(ActionError::Store(error)) => return Err(error.into()),
-            Err(why) => return Err(lacks(why.to_string())),
+        // Whoever wrote it, and is a member no more: the certificate's record vouches for the key by its hash.
+        let envelope = match self.read(&key.key()).await {
+            Ok((_, stored)) => stored.ok_or_else(|| lacks(format!("{key} is not in the store")))?.envelope,
+            Err(ActionError::Store(StoreError::Corrupt { why, .. })) => return Err(lacks(format!("{key}: {why}"))),
+            Err(error) => return Err(error),
         };
         let record = envelope.record().map_err(|error| lacks(format!("{key}: {error}")))?;
-        let secret = self.open_key(cert, &record)?;
-        self.keep(&key, &envelope)?;
+        let secret = self.open_key(cert, spki, &record)?;
+        self.cache(&key.key(), &envelope);
         Ok(secret)
     }
 
     /// A key that this node made and is meant to read need not be in the store any more.
-    fn keep_what_was_made(&self, cert: &CertName, key: &RecordKey) -> Result<(), ActionError> {
-        match self.keeper.made(cert, &key.key()).filter(|_| self.keeper.get(&key.key()).is_none()) {
-            Some(made) => self.keep(key, &made),
-            None => Ok(()),
+    fn keep_what_was_made(&self, cert: &CertName, key: &RecordKey) {
+        if let Some(made) = self.keeper.made(cert, &key.key()).filter(|_| self.keeper.get(&key.key()).is_none()) {
+            self.cache(&key.key(), &made);
         }
     }
 
@@ -154,14 +165,20 @@ impl Executor {
         }
     }
 
-    fn open_key(&self, cert: &CertName, record: &PrivateKeyRecord) -> Result<Secret, ActionError> {
-        let spki = &record.spki;
+    fn open_key(&self, cert: &CertName, spki: &SpkiHash, record: &PrivateKeyRecord) -> Result<Secret, ActionError> {
         let secret = self.open(&record.key, record.cert.as_str(), spki)?;
         let is_it = certfleet_acme::spki_of_key(&secret).is_ok_and(|found| found == *spki) && record.cert == *cert;
         if is_it { Ok(secret) } else { Err(ActionError::Lacks(spki.clone(), format!("keys/{spki} holds another key"))) }
     }
 
-    pub(super) fn keep(&self, key: &RecordKey, envelope: &Envelope) -> Result<(), ActionError> {
+    /// Keeps what the store has too. A full disk is no reason not to place or install a certificate.
+    pub(super) fn cache(&self, key: &Key, envelope: &Envelope) {
+        if let Err(error) = self.keeper.keep(key, envelope) {
+            tracing::error!(event = "not-kept", key = %key, error = %error);
+        }
+    }
+
+    fn keep(&self, key: &RecordKey, envelope: &Envelope) -> Result<(), ActionError> {
         self.keeper.keep(&key.key(), envelope).map_err(|e| ActionError::Other(e.to_string()))
     }
 
@@ -202,10 +219,26 @@ impl Executor {
         Ok(())
     }
 
-    /// The same of the chains that this key is in.
+    /// The same of the chains that this key is in. Which of two is right only the record says, of the one that is placed.
     async fn put_versions_right(&self, cert: &CertName, spki: &SpkiHash) -> Result<(), ActionError> {
+        let record: Option<CertRecord> = self.kept(&RecordKey::Cert(cert.clone()))?;
+        let placed = record.and_then(|record| record.placed);
         for (number, _) in self.keeper.generations(cert).into_iter().filter(|(_, key)| key == spki) {
-            self.put_back_lost(&RecordKey::Version(cert.clone(), number).key(), |key| self.keeper.get(key)).await?;
+            let key = RecordKey::Version(cert.clone(), number);
+            match placed.as_ref().filter(|placed| placed.placement.generation == number) {
+                Some(placed) => self.put_version_right(&key, &placed.version).await?,
+                None => self.put_back_lost(&key.key(), |key| self.keeper.get(key)).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_version_right(&self, key: &RecordKey, vouched: &VersionHash) -> Result<(), ActionError> {
+        let is_there = matches!(self.read(&key.key()).await, Ok((_, Some(there))) if there.envelope.body_hash() == *vouched);
+        if let Some(kept) = self.keeper.get(&key.key()).filter(|kept| !is_there && kept.body_hash() == *vouched) {
+            let expect = self.base(key).await?;
+            self.put_envelope(key.key(), kept, &expect).await?;
+            tracing::warn!(event = "chain-put-right", key = %key.key(), "what stood there was not the chain that the certificate's record vouches for");
         }
         Ok(())
     }
@@ -247,5 +280,114 @@ impl Executor {
         let record: Option<PrivateKeyRecord> = self.kept(&RecordKey::PrivateKey(spki.clone()))?;
         let record = record.ok_or_else(|| ActionError::Other(format!("keys/{spki} is not here")))?;
         Ok((record.key, record.cert.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arc_swap::ArcSwap;
+    use certfleet_acme::SystemKeys;
+    use certfleet_core::records::VersionRecord;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::disk::Full;
+    use crate::keeper::Keeper;
+    use crate::operator::lab::{Lab, cert, name, spec};
+    use crate::trust::Pen;
+
+    async fn executor(lab: &Lab, node: &str) -> Executor {
+        Executor {
+            pen: Pen::new(&lab.identity(node)),
+            roster: Arc::new(ArcSwap::new(lab.view(node).await.roster.arc().clone())),
+            keeper: Keeper::new(&lab.machine(node).settings.state),
+            store: lab.store().await,
+            authorities: Default::default(),
+            targets: Default::default(),
+            roots: Default::default(),
+            keys: Arc::new(SystemKeys),
+            clock: Arc::new(SystemClock::start()),
+            metrics: Arc::default(),
+            opened: Default::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_is_known_by_its_hash_though_its_maker_is_in_no_more() {
+        let lab = Lab::new().await;
+        let spki = lab.issue("n2", 1).await;
+        lab.remove("n2").await;
+        let n3 = executor(&lab, "n3").await;
+        assert!(n3.private_key(&cert(), &spki).await.is_ok());
+        let key = RecordKey::PrivateKey(spki.clone()).key();
+        n3.keeper.forget(&key);
+        let other = lab.issue("n1", 2).await;
+        let planted = lab.get(&RecordKey::PrivateKey(other).key()).await.expect("is there");
+        lab.plant(&key, &planted).await;
+        let refused = n3.private_key(&cert(), &spki).await.map(|_| ()).expect_err("it is another key");
+        assert!(matches!(refused, ActionError::Lacks(lacked, _) if lacked == spki));
+    }
+
+    /// Else each try leaves one there.
+    #[tokio::test]
+    async fn on_a_full_disk_no_key_gets_into_the_store() {
+        let (lab, number) = (Lab::new().await, Generation(1));
+        let (n1, readers) = (executor(&lab, "n1").await, lab.view("n1").await.readers(&spec()));
+        let wanted = WantedKey { kind: KeyType::default(), names: spec().names, readers, after_removals: 0 };
+        let full = Full::of(&lab.machine("n1").settings.state);
+        for _ in 0..3 {
+            assert!(n1.make_key(cert(), number, wanted.clone()).await.is_err(), "there is no room");
+        }
+        let stored = async || lab.everything().await.iter().filter(|(key, _)| key.is_under("keys")).count();
+        assert_eq!(stored().await, 0);
+        drop(full);
+        assert!(n1.make_key(cert(), number, wanted).await.is_ok());
+        assert_eq!(stored().await, 1);
+    }
+
+    fn version(number: u64, key: &SpkiHash, chain: &str) -> VersionRecord {
+        VersionRecord {
+            cert: cert(),
+            generation: Generation(number),
+            key: key.clone(),
+            issuer: name("ca"),
+            chain: chain.to_owned(),
+            after_removals: 0,
+            extra: Default::default(),
+        }
+    }
+
+    /// It is of no use to anybody but who made it before the backup was restored.
+    #[tokio::test]
+    async fn a_chain_of_an_undone_attempt_gives_way_to_that_of_the_next_with_its_number() {
+        let (lab, chains) = (Lab::new().await, ["old.example", "new.example"].map(certificate));
+        let n1 = executor(&lab, "n1").await;
+        let spki = SpkiHash::of(b"a key");
+        for chain in &chains {
+            n1.store_version(cert(), version(4, &spki, chain)).await.expect("it is stored");
+            let stored: VersionRecord = lab.read(&RecordKey::Version(cert(), Generation(4))).await;
+            assert_eq!(stored.chain, *chain);
+        }
+    }
+
+    fn certificate(name: &str) -> String {
+        rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate").cert.pem()
+    }
+
+    #[tokio::test]
+    async fn who_has_a_key_puts_the_placed_chain_right() {
+        let lab = Lab::new().await;
+        let spki = lab.issue("n2", 1).await;
+        lab.remember("n3").await;
+        let (n3, at) = (executor(&lab, "n3").await, RecordKey::Version(cert(), Generation(1)));
+        let good = lab.get(&at.key()).await.expect("is there");
+        lab.plant(&at.key(), &Envelope { body: serde_json::json!({ "chain": "spoilt" }), ..good.clone() }).await;
+        n3.put_versions_right(&cert(), &spki).await.expect("it is put right");
+        assert_eq!(lab.get(&at.key()).await.expect("is there").body, good.body);
+        lab.delete(&at.key()).await;
+        n3.put_versions_right(&cert(), &spki).await.expect("it is put back");
+        assert_eq!(lab.get(&at.key()).await.expect("is there").body, good.body);
     }
 }

@@ -27,6 +27,8 @@ use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::trust::{Pen, WrapError};
 
+pub use account::OpenedAccountKey;
+
 /// What was found under a key.
 pub type Found = (Key, Option<Stored>);
 
@@ -66,6 +68,8 @@ pub struct Executor {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The account key that was opened last.
+    pub opened: OpenedAccountKey,
 }
 
 /// Why an action failed on this node.
@@ -80,6 +84,9 @@ pub enum ActionError {
     /// A secret that this node is meant to read cannot be opened.
     #[error("{1}")]
     Lacks(SpkiHash, String),
+    /// A chain that is not installed, and whose key could be opened.
+    #[error("{0}")]
+    Unfit(String),
     /// Anything else; the text says what.
     #[error("{0}")]
     Other(String),
@@ -137,7 +144,7 @@ impl Executor {
             Action::MakeKey(cert, number, wanted) => self.make_key(cert, number, *wanted).await,
             Action::Request(cert, wanted, expect) => self.request(cert, *wanted, expect).await,
             Action::Wrap(wanted) => self.wrap(*wanted).await,
-            Action::Record(record, value, expect) => self.write_record(record, *value, expect).await,
+            Action::Record(record, value, expect, after) => self.write_record(record, *value, expect, after).await,
             Action::PutBack(key, envelope, expect) => self.put_back(key, *envelope, expect).await,
             Action::LetIn(node, asking) => self.let_in(node, asking).await,
             Action::Write(cert, expect, record, event) => self.write_certificate(cert, expect, *record, event).await,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use certfleet_core::decide::Event;
 use certfleet_core::envelope::{Envelope, Expect, Revision};
 use certfleet_core::key::{Key, RecordKey};
+use certfleet_core::mutants::{Mutant, has};
 use certfleet_core::names::{CertName, NodeName, TargetName};
 use certfleet_core::records::{AttemptEnd, CertRecord, Presence, Report, VersionRecord};
 use certfleet_core::view::{Blob, Outcome};
@@ -22,20 +23,18 @@ impl Executor {
     }
 
     pub(super) async fn put_envelope(&self, key: Key, envelope: Envelope, expect: &Expect) -> Result<(Found, bool), ActionError> {
-        let start = Instant::now();
-        let settled = put_settled(self.store.as_ref(), &key, &envelope, expect).await;
-        self.metrics.store_call("put", start.elapsed());
-        match settled? {
+        let blind = match RecordKey::of(&key).filter(|_| has(Mutant::DropExpectation)) {
+            Some(record) => Some(self.base(&record).await?),
+            None => None,
+        };
+        match put_settled(self.store.as_ref(), &key, &envelope, blind.as_ref().unwrap_or(expect)).await? {
             Settled::Done(revision) => Ok(((key, Some(Stored { envelope, revision })), true)),
             Settled::Conflict => Ok((self.read(&key).await?, false)),
         }
     }
 
     pub(super) async fn read(&self, key: &Key) -> Result<Found, ActionError> {
-        let start = Instant::now();
-        let stored = self.store.get(key).await;
-        self.metrics.store_call("get", start.elapsed());
-        Ok((key.clone(), stored?))
+        Ok((key.clone(), self.store.get(key).await?))
     }
 
     /// What stands under a key, if it counts there.
@@ -62,9 +61,10 @@ impl Executor {
         }
     }
 
-    pub(super) async fn write_record(&self, record: RecordKey, value: serde_json::Value, expect: Expect) -> Done {
+    pub(super) async fn write_record(&self, record: RecordKey, value: serde_json::Value, expect: Expect, after: u64) -> Done {
         crash::point("before-record", record.kind());
-        let (found, done) = self.put(&record, &value, &expect).await?;
+        let envelope = self.pen.write_after(after, &record, &value, &expect)?;
+        let (found, done) = self.put_envelope(record.key(), envelope, &expect).await?;
         crash::point("after-record", record.kind());
         if done {
             tracing::info!(event = "recorded", key = %record);

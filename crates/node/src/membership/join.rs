@@ -172,10 +172,11 @@ async fn ask(
     let grant = granted(token)?;
     let key = RecordKey::Joining(identity.node.clone());
     let expect = match asked {
-        Some((envelope, _)) if record::<NodeRecord>(&key, &envelope).is_ok_and(|there| there.identity == identity.identity) => {
-            return Ok(Change::Nothing);
-        }
-        Some((_, revision)) => Expect::Revision(revision),
+        // With another token it asks anew: that one may be void by now.
+        Some((envelope, revision)) => match record::<NodeRecord>(&key, &envelope) {
+            Ok(there) if there.identity == identity.identity && there.grant.as_ref() == Some(&token.grant) => return Ok(Change::Nothing),
+            _ => Expect::Revision(revision),
+        },
         None => Expect::Absent,
     };
     let (signing_key, sealing_key) = identity.public_keys();

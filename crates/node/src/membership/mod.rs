@@ -10,7 +10,7 @@ mod nodes;
 use std::path::Path;
 
 use certfleet_core::envelope::{Envelope, Expect, Revision};
-use certfleet_core::key::RecordKey;
+use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::records::FleetRecord;
 use certfleet_core::trust::{Distrust, Roster, SigningKey};
 use certfleet_core::view::View;
@@ -128,22 +128,30 @@ fn fleet_of<'v>(view: &'v View, fleet_key: &SigningKey) -> Result<&'v FleetRecor
     }
 }
 
-/// Changes the fleet's record by the fleet key. It goes into this machine's cache too: should somebody roll the store back before a daemon has
-/// read it, this machine's daemon puts it there again.
+/// What a command wrote into the store.
+pub(crate) type Said = (Key, Envelope);
+
+/// Keeps what a command wrote in this machine's cache too: should somebody write over it, or roll the store back, before a daemon has read it,
+/// this machine's daemon puts it there again.
+pub(crate) fn keep(settings: &Settings, said: &[Said]) -> Result<(), MembershipError> {
+    let keeper = Keeper::new(&settings.state);
+    said.iter().try_for_each(|(key, envelope)| Ok(keeper.keep(key, envelope)?))
+}
+
+/// Changes the fleet's record by the fleet key; gives what is to be kept.
 pub(crate) async fn change_fleet(
     store: &dyn Store,
-    settings: &Settings,
     identity: &Identity,
     view: &View,
     fleet_key: &SigningKey,
     change: impl Fn(&mut FleetRecord),
-) -> Result<(), MembershipError> {
+) -> Result<Said, MembershipError> {
     let mut fleet = fleet_of(view, fleet_key)?.clone();
     change(&mut fleet);
     let (key, expect) = (RecordKey::Fleet, view.base(&RecordKey::Fleet.key()));
     let envelope = Pen::new(identity).write_as_fleet(&key, &fleet, &expect, fleet_key)?;
     match put_settled(store, &key.key(), &envelope, &expect).await? {
-        Settled::Done(_) => Ok(Keeper::new(&settings.state).keep(&key.key(), &envelope)?),
+        Settled::Done(_) => Ok((key.key(), envelope)),
         Settled::Conflict => refused("somebody else changed the fleet's record at the same moment", "give the command again"),
     }
 }

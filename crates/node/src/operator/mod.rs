@@ -4,7 +4,7 @@
 mod account;
 mod certificates;
 #[cfg(test)]
-mod lab;
+pub(crate) mod lab;
 mod staying;
 mod store;
 mod told;
@@ -20,7 +20,7 @@ use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::NodeName;
 use certfleet_core::spec::Role;
 use certfleet_core::time::{Mono, Now, Timestamp};
-use certfleet_core::trust::{SigningKey, VerifyingKey};
+use certfleet_core::trust::{Roster, SigningKey, VerifyingKey};
 use certfleet_core::view::{LIVE_SECONDS, Me, StoreState, View};
 use certfleet_store::{Listing, Store};
 
@@ -36,9 +36,11 @@ use crate::trust;
 
 pub use account::{account_export, account_import, account_rotate, account_show};
 pub use certificates::{history, renew, rollout_back, rollout_resume};
+#[cfg(fuzzing)]
+pub use store::read_backup;
 pub use store::{
     BACKUP_BYTES_MAX, BackedUp, CertificateKey, Checked, Copied, Copying, KnownCertificate, Problem, Recovered, Restored, Restoring,
-    check_store_url, save_backup, store_backup, store_check, store_copy, store_recover, store_restore,
+    backup_of, check_store_url, restore_to, save_backup, store_backup, store_check, store_copy, store_recover, store_restore,
 };
 pub use upgrade::{MemberFormat, Upgrade, fleet_upgrade};
 
@@ -183,7 +185,7 @@ impl Machine {
         if let Some(why) = view.not_at_home() {
             return refused(why, "nothing was changed");
         }
-        let store = Arc::new(StayingStore::new(store, view.roster.clone()));
+        let store = Arc::new(StayingStore::new(store, Roster::clone(&view.roster)));
         Ok((store, identity, view))
     }
 

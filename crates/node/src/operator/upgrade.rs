@@ -7,7 +7,7 @@ use certfleet_core::view::View;
 use serde::Serialize;
 
 use super::{LATE, Machine, OperatorError, refused};
-use crate::membership::change_fleet;
+use crate::membership::{change_fleet, keep};
 
 /// What a member reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,7 +59,8 @@ pub async fn fleet_upgrade(
         );
     }
     let fleet_key = machine.fleet_key(fleet_key)?;
-    change_fleet(store.as_ref(), &machine.settings, &identity, &view, &fleet_key, |fleet| fleet.format = fleet.format.max(target)).await?;
+    let said = change_fleet(store.as_ref(), &identity, &view, &fleet_key, |fleet| fleet.format = fleet.format.max(target)).await?;
+    keep(&machine.settings, &[said])?;
     Ok(Upgrade { from, to: target, behind: behind(false).map(|member| member.name.clone()).collect() })
 }
 

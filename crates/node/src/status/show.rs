@@ -94,7 +94,7 @@ fn certificate(view: &View, plan: &Plan, cert: &CertName, now: Now) -> Option<Ce
         last_error: record.and_then(last_error),
         next_try_at: record.and_then(|record| next_try(record, now)),
         waiting: plan.waits.get(cert).cloned(),
-        nodes: view.placed_nodes(cert).into_iter().map(|node| placed_on(view, cert, placed, node)).collect(),
+        nodes: view.placed_nodes(cert).map(|node| placed_on(view, cert, placed, node)).collect(),
     })
 }
 

@@ -49,7 +49,7 @@ impl CertificateAuthority for Client {
         }
         let make = || {
             let mut state = self.ca.state();
-            state.is_up()?;
+            state.is_taken()?;
             let known = state.account_of(&key.thumbprint());
             let url = known.unwrap_or_else(|| format!("https://ca/account/{}", state.accounts.len() + 1));
             state.accounts.insert(url.clone(), key.thumbprint());
@@ -60,8 +60,8 @@ impl CertificateAuthority for Client {
 
     async fn find_account(&self, key: &AccountKey) -> Result<Option<String>, CaError> {
         let find = || {
-            let state = self.ca.state();
-            state.is_up().map(|()| state.account_of(&key.thumbprint()))
+            let mut state = self.ca.state();
+            state.is_taken().map(|()| state.account_of(&key.thumbprint()))
         };
         self.pass("newAccount", find).await
     }
@@ -69,7 +69,7 @@ impl CertificateAuthority for Client {
     async fn roll_key(&self, account: &AccountRef, new: &AccountKey) -> Result<(), CaError> {
         let roll = || {
             let mut state = self.ca.state();
-            state.is_up()?;
+            state.is_taken()?;
             match state.account_of(&new.thumbprint()) {
                 Some(url) if url == account.url => return Ok(()),
                 Some(url) => return Err(refused("malformed", &format!("account {url} has that key"), 409)),

@@ -1,12 +1,16 @@
 //! A CA that behaves like Boulder: orders are handed out again while they are pending or ready, an order can be finalized once, an
-//! authorization that was valid is valid for the next order, several vantage points look at once, each meeting any node. It passes the suite of
-//! `certfleet_acme::conformance`; what is bad about the way to it is the [`Link`](crate::link::Link)'s.
+//! authorization that was valid is valid for the next order, several vantage points look at once, each meeting any node; there is no list of an
+//! account's orders; what it grants is limited. It passes the suite of `certfleet_acme::conformance`; what is bad about the way to it is the
+//! [`Link`](crate::link::Link)'s.
 
 mod client;
+mod gcra;
 mod issue;
+mod limits;
 mod order;
+mod trouble;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,9 +20,14 @@ use certfleet_core::time::{Timestamp, later};
 use tokio::time::Instant;
 
 pub use client::Client;
+pub(crate) use limits::Limits;
+pub use limits::{Grants, Limit};
 use order::Order;
 
 use crate::draw::Draw;
+
+/// Of a thousand requests that a CA took while it was silent it forgets so many.
+const FORGOTTEN: u64 = 300;
 
 /// What the CA sees of the world.
 pub trait Internet: Send + Sync + std::fmt::Debug {
@@ -28,6 +37,8 @@ pub trait Internet: Send + Sync + std::fmt::Debug {
     fn taken(&self, order: &str, key: &SpkiHash);
     /// A certificate was issued.
     fn issued(&self, order: &str, key: &SpkiHash, serial: u64);
+    /// An order was refused because of a limit.
+    fn limited(&self, _: Limit, _subject: &str) {}
 }
 
 /// How the CA feels.
@@ -38,12 +49,16 @@ pub enum Mood {
     Works,
     /// 503 to everything.
     Down,
+    /// The same, with a time.
+    Maintenance(Duration),
     /// 429 to new orders, with a time.
     Busy,
-    /// It takes requests and issues nothing.
+    /// It takes requests and issues nothing; when it speaks again, it has forgotten some of them for good.
     Silent,
     /// Validations fail, whatever is answered.
     Fails,
+    /// It does not know many of its own nonces.
+    Forgetful,
 }
 
 /// How it does its work.
@@ -59,7 +74,7 @@ pub struct Habits {
     pub authorization_life: Duration,
     /// Longest time that validation takes, and issuance, in milliseconds; the least is a tenth.
     pub pace_ms: u64,
-    /// From how many places it looks.
+    /// From how many places it looks; but from the first of them, something else may be seen by as many as the rules for CAs allow.
     pub vantage_points: usize,
 }
 
@@ -82,13 +97,17 @@ struct State {
     /// Until when names are authorized for an account.
     authorized: BTreeMap<(String, Identifier), Instant>,
     issued: usize,
+    /// Serial numbers.
+    revoked: BTreeSet<u64>,
+    limits: Limits,
 }
 
 impl Ca {
-    /// A CA without accounts.
+    /// A CA without accounts and limits.
     pub fn new(habits: Habits, internet: Arc<dyn Internet>, draw: Draw) -> Arc<Self> {
-        let (accounts, orders, authorized) = Default::default();
-        let state = State { draw, mood: Mood::default(), accounts, orders, authorized, issued: 0 };
+        let (accounts, orders, authorized, revoked) = Default::default();
+        let (mood, limits) = (Mood::default(), Limits::new(Grants::All));
+        let state = State { draw, mood, accounts, orders, authorized, issued: 0, revoked, limits };
         Arc::new(Self { habits, internet, start: Instant::now(), state: Mutex::new(state) })
     }
 
@@ -97,11 +116,18 @@ impl Ca {
         let mut state = self.state();
         let speaks_again = std::mem::replace(&mut state.mood, mood) == Mood::Silent && mood != Mood::Silent;
         let is_waiting = |order: &Order| matches!(order.stage, order::Stage::Processing(_));
-        let waiting: Vec<String> = state.orders.iter().filter(|(_, order)| is_waiting(order)).map(|(url, _)| url.clone()).collect();
-        drop(state);
-        if speaks_again {
-            waiting.iter().for_each(|url| self.will_issue(url));
+        if !speaks_again {
+            return;
         }
+        let mut waiting: Vec<String> = state.orders.iter().filter(|(_, order)| is_waiting(order)).map(|(url, _)| url.clone()).collect();
+        waiting.retain(|_| !state.draw.once_in_a_thousand(FORGOTTEN));
+        drop(state);
+        waiting.iter().for_each(|url| self.will_issue(url));
+    }
+
+    /// Grants so much, beginning now.
+    pub fn limit(&self, grants: Grants) {
+        self.state().limits = Limits::new(grants);
     }
 
     /// How many certificates there are.
@@ -123,6 +149,11 @@ impl Ca {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How long it has been there, which limits are measured by.
+    fn age(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     fn pause(&self) -> Duration {
         let most = self.habits.pace_ms;
         Duration::from_millis(self.state().draw.between(most / 10, most))
@@ -130,17 +161,9 @@ impl Ca {
 }
 
 impl State {
-    /// Whether it answers at all now.
-    fn is_up(&self) -> Result<(), CaError> {
-        match self.mood {
-            Mood::Down => Err(CaError::Busy { problem: Problem::new("", "", Some(503)), retry_after: None }),
-            _ => Ok(()),
-        }
-    }
-
     /// Whether this key is the account's.
-    fn account(&self, url: &str, thumbprint: &str) -> Result<(), CaError> {
-        self.is_up()?;
+    fn account(&mut self, url: &str, thumbprint: &str) -> Result<(), CaError> {
+        self.is_taken()?;
         match self.accounts.get(url) {
             Some(known) if known == thumbprint => Ok(()),
             Some(_) => Err(refused("malformed", "JWS verification error", 400)),

@@ -12,6 +12,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{Ca, Mood, State, issue, not_found, refused};
 
+/// When it wants to be asked again about an order that it works at.
+const PROCESSING_RETRY_AFTER: Duration = Duration::from_secs(3);
+
 /// An order (RFC 8555 section 7.1.3).
 #[derive(Debug)]
 pub(super) struct Order {
@@ -65,7 +68,8 @@ impl Order {
         let authorizations = if open { self.names.iter().map(|name| self.authorization(url, name)).collect() } else { Vec::new() };
         let ended = Problem::new("", "the order has expired or failed", None);
         let error = (status == OrderStatus::Invalid).then_some(ended);
-        OrderView { url: url.to_owned(), status, authorizations, error, expires: Some(self.expires), retry_after: None }
+        let retry_after = (status == OrderStatus::Processing).then_some(PROCESSING_RETRY_AFTER);
+        OrderView { url: url.to_owned(), status, authorizations, error, expires: Some(self.expires), retry_after }
     }
 
     fn authorization(&self, url: &str, name: &Identifier) -> Authorization {
@@ -84,7 +88,8 @@ impl Order {
 }
 
 impl Ca {
-    /// The order that these names have already, while it is pending or ready, or a new one.
+    /// The order that these names have already, while it is pending or ready, or a new one, within the limits. Where an order says which
+    /// certificate it replaces, `alreadyReplaced` belongs here (RFC 9773 section 5): nobody says it yet.
     pub(super) fn order_for(&self, account: &str, names: &[Identifier], profile: Option<&str>) -> Result<OrderView, CaError> {
         let (expires, now) = (later(self.now(), self.habits.order_life), Instant::now());
         let mut state = self.state();
@@ -94,6 +99,11 @@ impl Ca {
         }
         let mut wanted = names.to_vec();
         wanted.sort();
+        if let Err(refusal) = state.limits.order(account, &wanted, self.age()) {
+            drop(state);
+            self.internet.limited(refusal.limit, &refusal.subject);
+            return Err(refusal.into());
+        }
         let same = |order: &Order| order.account == account && order.names == wanted && order.profile.as_deref() == profile;
         let is_open = |order: &Order| matches!(order.status(), OrderStatus::Pending | OrderStatus::Ready);
         if let Some((url, order)) = state.orders.iter().find(|(_, order)| same(order) && is_open(order)) {
@@ -135,18 +145,21 @@ impl Ca {
 
     fn look(&self, url: &str, name: &Identifier, token: &str) {
         let seen: Vec<_> = (0..self.habits.vantage_points).map(|_| self.internet.ask(name, token)).collect();
+        let now = self.age();
         let mut state = self.state();
         let Some(account) = state.orders.get(url).map(|order| order.account.clone()) else { return };
         let thumbprint = state.accounts.get(&account).cloned().unwrap_or_default();
         let wanted = format!("{token}.{thumbprint}");
-        let wrong = seen.into_iter().find_map(|answer| match answer {
+        let wrong = seen.into_iter().map(|answer| match answer {
             Ok(answer) if answer == wanted => None,
             Ok(answer) => Some(format!("the key authorization was {answer:?}")),
             Err(why) => Some(why),
         });
+        let wrong = verdict(&wrong.collect::<Vec<_>>());
         let wrong = wrong.or_else(|| (state.mood == Mood::Fails).then(|| "the CA is in a bad mood".to_owned()));
-        if wrong.is_none() {
-            state.authorized.insert((account, name.clone()), Instant::now() + self.habits.authorization_life);
+        match &wrong {
+            None => drop(state.authorized.insert((account, name.clone()), Instant::now() + self.habits.authorization_life)),
+            Some(_) => state.limits.failed(&account, name, now),
         }
         if let Some(order) = state.orders.get_mut(url) {
             order.checks.insert(name.clone(), wrong.map_or(Check::Valid, Check::Failed));
@@ -185,7 +198,7 @@ impl Ca {
     }
 
     fn issue(&self, url: &str) {
-        let now = self.now();
+        let (now, age) = (self.now(), self.age());
         let mut state = self.state();
         let serial = state.issued as u64 + 1;
         let Some(order) = state.orders.get_mut(url) else { return };
@@ -193,10 +206,24 @@ impl Ca {
         let Ok(facts) = certfleet_acme::inspect_csr(csr) else { return };
         let chain = issue::chain(&facts.names, csr, serial, now, self.habits.lifetime);
         order.stage = Stage::Valid(chain);
+        let names = order.names.clone();
+        state.limits.issued(&names, age);
         state.issued += 1;
         drop(state);
         self.internet.issued(url, &facts.key, serial);
     }
+}
+
+/// What the places saw together, the CA's own first: what was wrong, if it counts. Of up to five others one may have seen something else, of
+/// more two (CA/Browser Forum, Baseline Requirements section 3.2.2.9).
+fn verdict(seen: &[Option<String>]) -> Option<String> {
+    let (own, others) = seen.split_first()?;
+    let tolerated = match others.len() {
+        0 | 1 => 0,
+        2..=5 => 1,
+        _ => 2,
+    };
+    own.clone().or_else(|| others.iter().flatten().nth(tolerated).cloned())
 }
 
 impl State {
@@ -205,5 +232,30 @@ impl State {
         let mut bytes = [0; 32];
         self.draw.fill(&mut bytes);
         certfleet_core::encoding::base64url(&bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verdict;
+
+    #[test]
+    fn one_of_a_few_places_may_see_something_else_but_not_the_first() {
+        let seen = |text: &str| text.chars().map(|c| (c != '.').then(|| c.to_string())).collect::<Vec<_>>();
+        for (places, wrong) in [
+            (".", None),
+            ("x", Some("x")),
+            (".x", Some("x")),
+            ("...", None),
+            (".x.", None),
+            ("x..", Some("x")),
+            (".xy", Some("y")),
+            (".....x", None),
+            (".x...y", Some("y")),
+            (".x...y.", None),
+            (".x.z.y.", Some("y")),
+        ] {
+            assert_eq!(verdict(&seen(places)).as_deref(), wrong, "{places}");
+        }
     }
 }

@@ -1,4 +1,6 @@
-//! A node never installs a placement below one that it had, whatever it forgot.
+//! A node never installs a placement below one that it had, whatever it forgot but its whole disk.
+
+use std::collections::BTreeMap;
 
 use certfleet_core::invariants::{Books, Violation};
 use certfleet_core::names::{CertName, NodeName};
@@ -7,12 +9,24 @@ use certfleet_core::records::Placed;
 /// What was installed where.
 #[derive(Debug, Default)]
 pub struct Placements {
-    books: Books,
+    books: BTreeMap<NodeName, Books>,
 }
 
 impl Placements {
     /// A server took a generation; `placed` is where the fleet placed it.
     pub fn installed(&mut self, node: &NodeName, cert: &CertName, placed: &Placed) -> Result<(), Violation> {
-        self.books.installed(node, cert, placed.placement.rank())
+        self.books.entry(node.clone()).or_default().installed(node, cert, placed.placement.rank())
+    }
+
+    /// A copy of a machine has the same.
+    pub fn is_copied(&mut self, node: &NodeName, copy: &NodeName) {
+        if let Some(books) = self.books.get(node).cloned() {
+            self.books.insert(copy.clone(), books);
+        }
+    }
+
+    /// All that the node knew and had is lost.
+    pub fn disk_lost(&mut self, node: &NodeName) {
+        self.books.remove(node);
     }
 }

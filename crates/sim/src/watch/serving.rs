@@ -11,6 +11,14 @@ use certfleet_core::x509::Leaf;
 /// So long a node must have been undisturbed before it is judged.
 pub const CALM: Duration = Duration::from_secs(15 * 60);
 
+/// How long a certificate may be placed before nodes are judged by it, in seconds; where changes are seen late, several times that besides.
+const SLACK_SECONDS: u64 = 120;
+
+/// The same, for a store where others see a change so late.
+pub fn slack(visibility_delay: Duration) -> Duration {
+    Duration::from_secs(SLACK_SECONDS) + 4 * visibility_delay
+}
+
 /// What `node` serves of a certificate, and what is placed.
 pub fn serving(node: &NodeName, served: &Leaf, record: &CertRecord, now: Timestamp) -> Result<(), Violation> {
     let Some(placed) = &record.placed else { return Ok(()) };

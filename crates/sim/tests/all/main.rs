@@ -2,4 +2,7 @@
 
 mod ca;
 mod engine;
+mod mutants;
+mod scale;
 mod seeds;
+mod weaknesses;

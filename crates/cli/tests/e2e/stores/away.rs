@@ -126,3 +126,8 @@ async fn nodes_start_without_their_postgresql() {
 async fn nodes_start_without_their_redis() {
     through_all(Engine::redis().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_start_without_their_bucket() {
+    through_all(Engine::s3().await).await;
+}

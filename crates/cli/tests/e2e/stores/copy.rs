@@ -2,6 +2,8 @@
 //! are too early; and the command killed at each of its steps. Each attempt gives one certificate, all along.
 
 use certfleet_testkit::etcd::{Etcd, Setup};
+use certfleet_testkit::moto::{self, Moto};
+use certfleet_testkit::pebble::PebbleOptions;
 use certfleet_testkit::postgres::{Postgres, PostgresOptions};
 use rustix::process::Signal;
 
@@ -10,15 +12,21 @@ use crate::fleet::{Config, Fleet, Lab};
 
 const NAME: &str = "store.example.com";
 const NODES: u8 = 3;
+const BUCKET: &str = "fleets";
 /// Longest sleep of each of the CA's validations, in seconds: an attempt is under way while the fleet moves.
 const VALIDATION_SECONDS_MAX: u32 = 6;
 const CHALLENGE: &str = "/.well-known/acme-challenge/LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0";
 /// Where the command can be cut off, but for `before-` and `after-`.
 const STEPS: [&str; 4] = ["copy-arriving", "copy-record", "copy-left", "copy-here"];
 
-/// A fleet of three on a directory, with its first certificate, at a CA that takes its time if `slow`.
+/// A fleet of three on a directory, with its first certificate, at a CA that validates each order and takes its time if `slow`.
 async fn fleet(slow: bool) -> Option<Fleet> {
-    let lab = Lab::new(NODES, |pebble| pebble.va_sleep_seconds = slow.then_some(VALIDATION_SECONDS_MAX)).await?;
+    let tune = |pebble: &mut PebbleOptions| {
+        if slow {
+            (pebble.va_sleep_seconds, pebble.authz_reuse_percent) = (Some(VALIDATION_SECONDS_MAX), 0);
+        }
+    };
+    let lab = Lab::new(NODES, tune).await?;
     let mut fleet = Fleet::with(lab, Config::plain(NAME), NODES).await;
     fleet.start_all();
     fleet.all_have(NAME, 1, 1).await;
@@ -37,11 +45,8 @@ async fn copies(fleet: &Fleet, n: u8, to: &str) {
 /// A renewal is asked for, and an attempt begun, its order in the record; gives its driver.
 async fn begins(fleet: &Fleet, number: u64) -> u8 {
     fleet.certfleet(1, &["renew", NAME]).await.worked();
-    let runs = || async {
-        let attempt = fleet.certificate(1, NAME).await?.attempt.filter(|attempt| attempt.number.0 == number && attempt.order.is_some())?;
-        attempt.holder
-    };
-    fleet.number(&fleet.until("an attempt is under way", runs).await)
+    let ordered = |n: &u8| fleet.told(*n, "ordered").iter().any(|line| line["attempt"].as_u64() == Some(number));
+    fleet.until("an attempt is under way", || async { fleet.numbers().find(ordered) }).await
 }
 
 /// The node says on `/healthz` what is with its store.
@@ -97,14 +102,17 @@ async fn a_fleet_moves_from_engine_to_engine_and_back_while_it_renews() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let Some(etcd) = Etcd::start(dir.path(), &Setup::default()).await.expect("etcd starts") else { return };
     let Some(server) = Postgres::start(PostgresOptions::default()).await else { return };
+    let Some(moto) = Moto::start(&moto::Setup::default()).await else { return };
+    moto.make_bucket(BUCKET).await;
     let Some(mut fleet) = fleet(true).await else { return };
     let (etcd, postgres) = (format!("etcd://{}/lab", etcd.hosts()), server.url(&server.new_database().await));
     moves(&mut fleet, &etcd, 2).await;
     moves(&mut fleet, &postgres, 3).await;
-    moves(&mut fleet, "file://{lab}/store", 4).await;
+    moves(&mut fleet, &moto.url(BUCKET, moto.address(), 1), 4).await;
+    moves(&mut fleet, "file://{lab}/store", 5).await;
     assert_eq!(fleet.lab.pebble.accounts_seen(), 1);
     for n in fleet.numbers() {
-        assert_eq!(told(&fleet, n, "this fleet has moved to"), 3, "once for each move: {}", fleet.log(n));
+        assert_eq!(told(&fleet, n, "this fleet has moved to"), 4, "once for each move: {}", fleet.log(n));
         assert_eq!(fleet.told(n, "started").len(), 1, "no process was started anew");
     }
 }

@@ -115,6 +115,22 @@ impl Scene {
         }
     }
 
+    /// Of what was asked for, an engine may lose what no node had read yet: that is asked for again. Waits until all is renewed and rests.
+    pub async fn asks_again_for_what_is_lost(&self) {
+        for cert in CERTS {
+            let is_renewed = || async {
+                let record = self.fleet.record(cert).await;
+                let rests = record.attempt.is_none() && record.renew_requested_at.is_none();
+                let is_old = record.last_number.0 == self.placed[cert];
+                if rests && is_old {
+                    self.fleet.certfleet(1, &["renew", cert]).await;
+                }
+                (rests && !is_old).then_some(())
+            };
+            self.fleet.until(&format!("{cert} is renewed"), is_renewed).await;
+        }
+    }
+
     async fn has_noticed(&self, why: &str) -> Option<()> {
         for n in DRIVERS {
             if self.fleet.admin(n, "/healthz").await.is_some_and(|health| health.body.contains(why)) {

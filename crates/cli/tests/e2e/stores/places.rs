@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use certfleet_testkit::etcd::{Etcd, Setup};
+use certfleet_testkit::moto::{self, Moto};
 use certfleet_testkit::postgres::{Postgres, PostgresOptions};
 use certfleet_testkit::redis::Redis;
 use tempfile::TempDir;
@@ -34,10 +35,15 @@ pub enum Engine {
     Postgres(Box<Postgres>, Switch, String),
     /// Servers behind a switch, in the same order.
     Redis(Box<[Redis; 3]>, Switch),
+    /// The same, each with a bucket of that name.
+    S3(Box<[Moto; 3]>, Switch),
 }
 
 /// The directories and schemas of the places, while they are not at the URL.
 const NAMES: [(Place, &str); 3] = [(Place::Right, "right"), (Place::Empty, "empty"), (Place::Other, "other")];
+
+/// The bucket on each of the servers.
+const BUCKET: &str = "fleets";
 
 fn temporary() -> TempDir {
     tempfile::tempdir().expect("temporary directory")
@@ -75,6 +81,17 @@ impl Engine {
         Some(Self::Redis(Box::new(servers.try_into().expect("three")), switch))
     }
 
+    pub async fn s3() -> Option<Self> {
+        let mut servers = Vec::new();
+        for _ in NAMES {
+            let server = Moto::start(&moto::Setup::default()).await?;
+            server.make_bucket(BUCKET).await;
+            servers.push(server);
+        }
+        let switch = Switch::to(servers[0].address()).await;
+        Some(Self::S3(Box::new(servers.try_into().expect("three")), switch))
+    }
+
     /// What the nodes are configured with.
     pub fn url(&self) -> String {
         match self {
@@ -82,6 +99,7 @@ impl Engine {
             Self::Etcd { switch, .. } => format!("etcd://{}/lab", switch.address()),
             Self::Postgres(server, switch, database) => server.url_at(switch.address(), database),
             Self::Redis(_, switch) => format!("redis://{}", switch.address()),
+            Self::S3(servers, switch) => servers[0].url(BUCKET, switch.address(), 1),
         }
     }
 
@@ -106,6 +124,7 @@ impl Engine {
             }
             Self::Etcd { clusters, switch, .. } => switch.set(number(to).map(|n| clusters[n].address(0))),
             Self::Redis(servers, switch) => switch.set(number(to).map(|n| servers[n].address())),
+            Self::S3(servers, switch) => switch.set(number(to).map(|n| servers[n].address())),
             Self::Postgres(server, switch, database) => {
                 switch.set(None);
                 server.sql(database, &renamed("certfleet", name_of(from))).await;

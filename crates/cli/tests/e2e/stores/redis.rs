@@ -90,6 +90,7 @@ async fn redis_fails_over_without_the_last_writes() {
         group.leave_replica_behind().await;
         scene.renew_disturbed(point, async || group.fail()).await;
         group = group.grow().await;
+        scene.asks_again_for_what_is_lost().await;
         let extra = scene.settles().await.unknown.len() - unknown;
         println!("failover at {point}: {extra} extra certificates for {} certificates", CERTS.len());
         assert!(extra <= CERTS.len(), "more than one extra certificate for each");

@@ -6,13 +6,11 @@ use super::{POINTS, Scene};
 
 const BUCKET: &str = "fleets";
 
-/// A server with a bucket, and a URL for the store in it. Whatever the secret, it is taken.
+/// A server with a bucket, and a URL for the store in it.
 async fn server() -> Option<(Moto, String)> {
     let server = Moto::start(&Setup::default()).await?;
     server.make_bucket(BUCKET).await;
-    let secret = server.file("secret");
-    std::fs::write(&secret, "secret\n").expect("written");
-    let url = format!("s3://{BUCKET}/fleet?endpoint=http://{}&user=key&password_file={}&poll=1", server.address(), secret.display());
+    let url = server.url(BUCKET, server.address(), 1);
     Some((server, url))
 }
 

@@ -21,7 +21,7 @@ fn refused_attempts_wait_longer_and_longer() {
         record = ended(&cert(), &record, AttemptEnd::Failed { problem: Problem::new("dns", "no", None) }, at(0), 7);
         let waits = seconds_until(record.failures.not_before, at(0));
         assert!((span * 95 / 100 - 1..=span * 105 / 100).contains(&waits), "{waits} s after failure {}", count + 1);
-        assert_eq!(clamped(record.failures.not_before.expect("put off"), at(0)), record.failures.not_before.expect("put off"));
+        assert!(believed_at(record.failures.not_before.expect("put off")) <= at(0).wall);
     }
     assert_eq!((record.failures.count, record.history.len()), (5, 5));
 }
@@ -50,8 +50,8 @@ fn a_put_off_attempt_has_no_holder_and_keeps_to_the_cas_time() {
 #[test]
 fn stamps_that_no_rule_gives_are_of_a_wrong_clock() {
     let stamp = |seconds| later(wall(), Duration::from_secs(seconds));
-    assert_eq!(clamped(stamp(25 * 3600), at(0)), stamp(25 * 3600));
-    assert_eq!(clamped(stamp(60 * DAY), at(0)), wall());
+    assert!(believed_at(stamp(25 * 3600)) <= wall());
+    assert!(believed_at(stamp(60 * DAY)) > wall());
 }
 
 #[test]

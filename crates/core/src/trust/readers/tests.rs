@@ -73,7 +73,7 @@ fn signed(key: &Key, writer: &str, by: &str, value: &impl serde::Serialize) -> E
 
 /// A roster with these roles for `a`; the others do everything.
 fn roster(granted: impl Into<Roles>) -> Roster {
-    let mut roster = view().roster;
+    let mut roster = Roster::clone(&view().roster);
     roster.members.get_mut(&name::<NodeName>("a")).expect("a member").granted = granted.into();
     roster
 }

@@ -204,7 +204,7 @@ fn what_a_replaced_machine_wrote_is_vouched_for_again() {
     Value::new(RecordKey::Fleet, "a", 2, &FleetRecord { removals: vec![removed("b")], ..fleet() }).read(&mut view, 2);
     Value::signed(RecordKey::Node(name("b")), ("a", "the fleet"), 2, &rebuilt).read(&mut view, 2);
     let action = remedy(&mut view, 10);
-    assert!(matches!(&action, Some(Action::Record(_, _, Expect::Revision(base))) if base.change == 1), "{action:?}");
+    assert!(matches!(&action, Some(Action::Record(_, _, Expect::Revision(base), _)) if base.change == 1), "{action:?}");
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn what_was_recalled_stands_though_its_writer_is_gone() {
     value.read(&mut view, 11);
     assert_eq!(remedy(&mut view, 11), None, "those who have seen it in this life go first");
     let action = remedy(&mut view, 15);
-    assert!(matches!(&action, Some(Action::Record(_, _, Expect::Revision(base))) if base.change == 3), "{action:?}");
+    assert!(matches!(&action, Some(Action::Record(_, _, Expect::Revision(base), _)) if base.change == 3), "{action:?}");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn what_was_recalled_and_is_gone_is_put_right() {
     assert_eq!((number(&view), why(&view, &RecordKey::Cert(cert())).contains("gone")), (Some(3), true));
     assert_eq!(view.base(&RecordKey::Cert(cert()).key()), Expect::Absent);
     view.apply(&RecordKey::Cert(cert()).key(), None, mono(9));
-    assert!(matches!(remedy(&mut view, 15), Some(Action::Record(_, _, Expect::Absent))));
+    assert!(matches!(remedy(&mut view, 15), Some(Action::Record(_, _, Expect::Absent, 3))));
 }
 
 #[test]

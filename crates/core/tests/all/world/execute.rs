@@ -7,7 +7,7 @@ use certfleet_core::invariants;
 use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::{CertName, IssuerName, SpkiHash, TargetName};
 use certfleet_core::records::{AccountRecord, CertRecord, Placed, TargetState, VersionRecord};
-use certfleet_core::view::{CaReply, InstallResult, Outcome};
+use certfleet_core::view::{CaReply, InstallResult, KeySeen, Outcome};
 use serde::Serialize;
 
 use super::ca::FakeCa;
@@ -59,9 +59,13 @@ impl World {
 
     /// A machine writes a record in its own name.
     pub(super) fn put<T: Serialize>(&mut self, ticket: &Ticket, key: &Key, record: &T, expect: &Expect) -> bool {
+        self.put_after(0, ticket, key, record, expect)
+    }
+
+    fn put_after<T: Serialize>(&mut self, change: u64, ticket: &Ticket, key: &Key, record: &T, expect: &Expect) -> bool {
         let machine = self.machine(&ticket.machine);
         let (node, pen) = (machine.node.clone(), machine.pen());
-        let Ok(envelope) = self.store.put(key, (&node, &pen), record, expect) else { return false };
+        let Ok(envelope) = self.store.put_after(change, key, (&node, &pen), record, expect) else { return false };
         self.book(key, &envelope);
         self.announce(key, &ticket.machine);
         true
@@ -86,8 +90,8 @@ impl World {
                 self.say(&ticket.machine, &format!("let {node} in"));
                 (vec![key], Outcome::Done)
             }
-            Action::Record(record, value, expect) => {
-                let done = self.put(ticket, &record.key(), value, expect);
+            Action::Record(record, value, expect, change) => {
+                let done = self.put_after(*change, ticket, &record.key(), value, expect);
                 self.say(&ticket.machine, &format!("write {record}{}", if done { "" } else { ": refused, another was faster" }));
                 (vec![record.key()], Outcome::Done)
             }
@@ -240,16 +244,21 @@ impl World {
     }
 
     /// What a node looks at before it installs anything: the version's hash, and the key.
-    fn may_install(&self, id: &str, cert: &CertName, placed: &Placed) -> Result<(), (String, bool)> {
+    fn may_install(&self, id: &str, cert: &CertName, placed: &Placed) -> Result<(), (String, KeySeen)> {
         let key = RecordKey::Version(cert.clone(), placed.placement.generation).key();
         match self.store.get(&key) {
-            None => return Err((format!("{key} is not in the store"), false)),
+            None => return Err((format!("{key} is not in the store"), KeySeen::Untried)),
             Some((envelope, _)) if envelope.body_hash() != placed.version => {
-                return Err((format!("{key} is not what the certificate's record vouches for"), false));
+                return Err((format!("{key} is not what the certificate's record vouches for"), KeySeen::Untried));
             }
             Some(_) => {}
         }
-        if self.can_open(id, &placed.key) { Ok(()) } else { Err(("its key cannot be opened".into(), true)) }
+        let now = self.machines[id].now(self.t, self.wall()).wall;
+        match () {
+            () if !self.can_open(id, &placed.key) => Err(("its key cannot be opened".into(), KeySeen::Lacks)),
+            () if placed.not_after <= now => Err(("it has expired".into(), KeySeen::Opened)),
+            () => Ok(()),
+        }
     }
 
     fn install(&mut self, ticket: &Ticket, target: &TargetName, batch: &[(CertName, Placed)]) -> (Vec<Key>, Outcome) {
@@ -258,10 +267,10 @@ impl World {
     }
 
     fn install_one(&mut self, ticket: &Ticket, target: &TargetName, cert: &CertName, placed: &Placed) -> InstallResult {
-        if let Err((why, lacks_key)) = self.may_install(&ticket.machine, cert, placed) {
+        if let Err((why, key)) = self.may_install(&ticket.machine, cert, placed) {
             self.say(&ticket.machine, &format!("install {cert} generation {} at {target}: refused ({why})", placed.placement.generation));
             let (state, reason) = (TargetState::Failed, Some(why));
-            return InstallResult { cert: cert.clone(), placed: placed.clone(), state, reason, settled: false, lacks_key };
+            return InstallResult { cert: cert.clone(), placed: placed.clone(), state, reason, settled: false, key };
         }
         let machine = self.machine(&ticket.machine);
         machine.opened.insert(placed.key.clone());
@@ -284,7 +293,7 @@ impl World {
             let state = format!("{state:?}").to_lowercase();
             self.say(&ticket.machine, &format!("install {cert} generation {generation} at {target}: {state}{why}"));
         }
-        InstallResult { cert: cert.clone(), placed: placed.clone(), state, reason, settled, lacks_key: false }
+        InstallResult { cert: cert.clone(), placed: placed.clone(), state, reason, settled, key: KeySeen::Opened }
     }
 }
 

@@ -77,6 +77,7 @@ impl World {
             fleet: fleet_id(),
             spec,
             view: None,
+            decider: Default::default(),
             life: self.machines.get(id).map_or(0, |before| before.life),
             paused: false,
             held: Vec::new(),

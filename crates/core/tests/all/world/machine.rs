@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use certfleet_core::decide::Decider;
 use certfleet_core::envelope::{Envelope, Nonce};
 use certfleet_core::key::{Key, RecordKey};
 use certfleet_core::names::{CertName, FleetId, NodeName, SpkiHash, TargetName};
@@ -34,6 +35,8 @@ pub struct Machine {
     pub spec: FleetSpec,
     /// None while it is down.
     pub view: Option<View>,
+    /// What it has decided so far in this life.
+    pub decider: Decider,
     /// Rises with each start; what an earlier life began comes to nothing.
     pub life: u32,
     pub paused: bool,
@@ -102,6 +105,7 @@ impl Machine {
         self.held.clear();
         self.troubles.clear();
         self.waits.clear();
+        self.decider = Decider::default();
         let view = self.fresh_view(&format!("{}.{}", self.id, self.life));
         self.view.insert(view)
     }
@@ -118,7 +122,7 @@ impl Machine {
             version: "0.1.0".into(),
         };
         let mut view = View::new(me, self.spec.clone());
-        view.local.memory.clone_from(&self.memory);
+        view.local.memory = self.memory.clone().into();
         view.local.moves.clone_from(&self.moves);
         view.local.store = StoreState::Ready;
         for (key, envelope) in &self.records {

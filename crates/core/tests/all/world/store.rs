@@ -61,11 +61,23 @@ impl FakeStore {
         record: &T,
         expect: &Expect,
     ) -> Result<Envelope, Conflict> {
+        self.put_after(0, key, by, record, expect)
+    }
+
+    /// The same, after a value of this change.
+    pub fn put_after<T: Serialize>(
+        &mut self,
+        change: u64,
+        key: &Key,
+        by: (&NodeName, &SigningKey),
+        record: &T,
+        expect: &Expect,
+    ) -> Result<Envelope, Conflict> {
         if !self.is_as_expected(key, expect) {
             return Err(Conflict);
         }
         let envelope = Envelope::new(by.0.clone(), self.nonce(), record).expect("records serialise").following(expect);
-        let envelope = envelope.signed(&fleet_id(), key, by.1);
+        let envelope = envelope.coming_after(change).signed(&fleet_id(), key, by.1);
         self.force(key, envelope.clone());
         Ok(envelope)
     }

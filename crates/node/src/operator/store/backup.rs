@@ -29,9 +29,15 @@ pub struct BackedUp {
 
 /// Makes a backup of everything in the store that counts.
 pub async fn store_backup(machine: &Machine, at: Timestamp) -> Result<BackedUp, OperatorError> {
-    let (store, identity) = machine.fleet_store().await?;
-    let (mut records, mut left_out) = read(store.as_ref()).await?;
-    let Some(sifted) = sift(&machine.settings, &identity, &records) else {
+    let (store, _) = machine.fleet_store().await?;
+    backup_of(store.as_ref(), machine, at).await
+}
+
+/// The same of a store that is open.
+pub async fn backup_of(store: &dyn Store, machine: &Machine, at: Timestamp) -> Result<BackedUp, OperatorError> {
+    let identity = machine.member()?;
+    let (mut records, mut left_out) = read(store).await?;
+    let Some(sifted) = sift(&machine.settings, identity, &records) else {
         return refused("the store's fleet record does not count", "`certfleet store check` says why");
     };
     if !sifted.roster.members.contains_key(&identity.node) {
@@ -48,7 +54,7 @@ pub async fn store_backup(machine: &Machine, at: Timestamp) -> Result<BackedUp, 
     }
     records.retain(|key, _| !sifted.faults.contains_key(key));
     left_out.extend(sifted.faults);
-    let text = file::write(&identity, sifted.fleet.epoch, at, &records);
+    let text = file::write(identity, sifted.fleet.epoch, at, &records);
     let text = text.or_else(|error| refused(format!("the backup cannot be written: {error}"), "try again"))?;
     Ok(BackedUp { text, counts: counts(records.keys()), left_out })
 }

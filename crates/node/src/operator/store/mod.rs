@@ -14,12 +14,14 @@ mod recover;
 mod references;
 mod restore;
 
-pub use backup::{BackedUp, save_backup, store_backup};
+pub use backup::{BackedUp, backup_of, save_backup, store_backup};
 pub use check::{Checked, Problem, store_check};
 pub use copy::{Copied, Copying, check_store_url, store_copy};
 pub use file::BACKUP_BYTES_MAX;
+#[cfg(fuzzing)]
+pub use file::read_backup;
 pub use recover::{CertificateKey, KnownCertificate, Recovered, store_recover};
-pub use restore::{Restored, Restoring, store_restore};
+pub use restore::{Restored, Restoring, restore_to, store_restore};
 
 #[cfg(test)]
 mod tests;

@@ -53,7 +53,7 @@ pub(super) fn sift(settings: &Settings, identity: &Identity, records: &Records) 
     }
     let judge = Judge::new(&view.roster, view.nodes.values(), records);
     let faults = records.iter().filter_map(|(key, envelope)| Some((key.clone(), judge.fault(key, envelope)?))).collect();
-    Some(Sifted { faults, fleet: view.fleet?, roster: view.roster })
+    Some(Sifted { faults, fleet: view.fleet?, roster: Roster::clone(&view.roster) })
 }
 
 /// A set without a fleet's record is judged by that of the other.

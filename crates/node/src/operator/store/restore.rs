@@ -62,12 +62,29 @@ pub struct Restored {
 
 /// Restores a backup's text.
 pub async fn store_restore(machine: &Machine, text: &str, how: &Restoring<'_>) -> Result<Restored, OperatorError> {
-    let identity = machine.member()?;
-    let backup = Backup::read(text, identity)?;
-    let sifted = backup.verify(&machine.settings, identity)?;
+    let (backup, sifted) = verified(machine, text)?;
     let fleet_key = machine.fleet_key(how.fleet_key)?;
     let store = machine.store_or_new().await?;
     restore_into(store.as_ref(), machine, (&backup, sifted), &fleet_key, how).await
+}
+
+/// The same with a store that is open and a key that was read.
+pub async fn restore_to(
+    store: &dyn Store,
+    machine: &Machine,
+    text: &str,
+    fleet_key: &SigningKey,
+    how: &Restoring<'_>,
+) -> Result<Restored, OperatorError> {
+    let (backup, sifted) = verified(machine, text)?;
+    restore_into(store, machine, (&backup, sifted), fleet_key, how).await
+}
+
+fn verified(machine: &Machine, text: &str) -> Result<(Backup, Sifted), OperatorError> {
+    let identity = machine.member()?;
+    let backup = Backup::read(text, identity)?;
+    let sifted = backup.verify(&machine.settings, identity)?;
+    Ok((backup, sifted))
 }
 
 /// The same, once the backup was verified.

@@ -27,6 +27,8 @@ mod syscalls;
 mod watch;
 mod write;
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
 

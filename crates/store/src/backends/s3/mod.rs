@@ -28,6 +28,8 @@ mod value;
 mod watch;
 mod write;
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
 

@@ -17,7 +17,7 @@ const EVENTS: [&str; 2] = ["placed", "installed"];
 
 /// The times of so many publications, in milliseconds, sorted.
 pub async fn measure(lab: &Lab, engine: &Engine, publications: u64) -> Vec<i64> {
-    let fleet = Fleet::prepare_on(lab, &crate::certfleet_program(), &engine.url);
+    let fleet = Fleet::prepare_on(lab, &crate::certfleet_program(), &engine.store);
     let (_, nodes) = fleet.until_all_have_all(lab).await;
     let mut journals: Vec<Journal> = (1..=nodes.len()).map(|n| Journal::new(fleet.log(n))).collect();
     let mut times = Vec::new();

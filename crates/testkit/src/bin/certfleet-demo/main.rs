@@ -9,7 +9,6 @@
 //! Deliberately not here: anything that knows certfleet from the inside. It is the binary, its commands and its log.
 
 mod acts;
-mod admin;
 mod client;
 mod failure;
 mod fleet;

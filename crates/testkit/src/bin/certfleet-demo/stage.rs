@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use certfleet_testkit::Process;
 use certfleet_testkit::pebble::Pebble;
+use certfleet_testkit::{Process, admin};
 use tokio::task::JoinSet;
 
-use crate::admin;
 use crate::client::{Served, Visitor};
 use crate::failure::{During, Failure, unseen};
 use crate::fleet::Certfleet;
@@ -108,7 +107,7 @@ impl Stage {
     /// How many of the CA's questions the daemon of `node` has answered since it was started.
     pub async fn answers(&self, node: usize) -> Result<u64, Failure> {
         let told = admin::metrics(&self.lab.admin_socket(node)).await.during(format!("{} does not tell its metrics", NODES[node]))?;
-        Ok(admin::challenges_answered(&told))
+        Ok(admin::sum(&told, "certfleet_challenge_requests_total", "\"challenge\""))
     }
 
     /// Waits until `node` is seen serving a certificate that visitors trust, other than the one with the serial number `not`.

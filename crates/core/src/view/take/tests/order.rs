@@ -41,7 +41,7 @@ fn known(values: &[Value]) -> (crate::trust::Roster, Vec<String>, Vec<String>) {
         view.presence.keys().map(|n| format!("presence {n}")).collect(),
         view.joining.keys().map(|n| format!("joining {n}")).collect(),
     ];
-    (view.roster.clone(), lists.concat(), view.strays.keys().map(ToString::to_string).collect())
+    (crate::trust::Roster::clone(&view.roster), lists.concat(), view.strays.keys().map(ToString::to_string).collect())
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl Source {
         let there = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Revision(stored.revision.clone()));
         let seen = home.as_ref().map_or(0, |home| home.number).max(view.local.moves.number);
         Ok(Self {
-            roster: view.roster.clone(),
+            roster: Roster::clone(&view.roster),
             there,
             left: stored.filter(|_| left.is_some()).map(|stored| stored.envelope),
             copy: left.map(|home| home.copy.clone()),
