@@ -3,7 +3,6 @@
 //! Always holds: a connection answers one caller at a time, and one whose answer was lost is never used again.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,12 +27,26 @@ const RETURN_WAIT_MS: u64 = 100;
 pub(super) struct Pool {
     target: Arc<Target>,
     slots: Arc<Semaphore>,
-    idle: Mutex<Vec<(Connection, Instant)>>,
+    /// One lock for all of it: whoever looks between two changes would think that this node has no connection.
+    connections: Mutex<Connections>,
     returned: Notify,
-    /// Connections that callers have now.
-    leased: AtomicUsize,
-    /// When the server had no connection left.
-    crowded: Mutex<Option<Instant>>,
+}
+
+#[derive(Default)]
+struct Connections {
+    idle: Vec<(Connection, Instant)>,
+    /// How many callers have one now.
+    leased: usize,
+    /// When the server had none left.
+    crowded: Option<Instant>,
+}
+
+/// What a caller without a connection can do.
+enum Next {
+    Use(Connection),
+    Make,
+    /// The server has none left, and another caller will return one.
+    Wait,
 }
 
 /// A connection for one caller.
@@ -47,14 +60,7 @@ pub(super) struct Leased {
 
 impl Pool {
     pub(super) fn new(target: Arc<Target>) -> Arc<Self> {
-        Arc::new(Self {
-            target,
-            slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            idle: Mutex::default(),
-            returned: Notify::new(),
-            leased: AtomicUsize::new(0),
-            crowded: Mutex::default(),
-        })
+        Arc::new(Self { target, slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)), connections: Mutex::default(), returned: Notify::new() })
     }
 
     /// A connection, an idle one if there is one. Fails only where nothing was sent.
@@ -69,50 +75,59 @@ impl Pool {
         let slot = timeout(limit, self.slots.clone().acquire_owned()).await.map_err(|_| busy())?;
         let slot = slot.map_err(|_| busy())?;
         let connection = timeout(limit, self.idle_or_new()).await.map_err(|_| busy())??;
-        self.leased.fetch_add(1, Ordering::SeqCst);
         Ok(Leased { pool: self.clone(), connection: Some(connection), sound: false, _slot: slot })
     }
 
+    /// It counts as leased.
     async fn idle_or_new(&self) -> Result<Connection, StoreError> {
         loop {
-            if let Some(connection) = self.take_idle() {
-                return Ok(connection);
+            let next = self.connections().next();
+            match next {
+                Next::Use(connection) => return Ok(connection),
+                Next::Make => match self.target.connect().await {
+                    Ok(connection) => {
+                        self.connections().leased += 1;
+                        return Ok(connection);
+                    }
+                    Err(error) if is_crowded(&error) && self.connections().will_do() => continue,
+                    Err(error) => return Err(error),
+                },
+                Next::Wait => _ = timeout(Duration::from_millis(RETURN_WAIT_MS), self.returned.notified()).await,
             }
-            // Where the server has no connection left, those that this node has will do.
-            let others = self.leased.load(Ordering::SeqCst);
-            if others == 0 || !self.is_crowded() {
-                match self.target.connect().await {
-                    Err(error) if others > 0 && is_crowded(&error) => *self.crowded() = Some(Instant::now()),
-                    answer => return answer,
-                }
-            }
-            let _ = timeout(Duration::from_millis(RETURN_WAIT_MS), self.returned.notified()).await;
         }
-    }
-
-    /// Whether the server had no connection left a moment ago.
-    fn is_crowded(&self) -> bool {
-        self.crowded().is_some_and(|since| since.elapsed() < Duration::from_millis(CROWDED_MS))
-    }
-
-    fn crowded(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.crowded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The one that was used last, so that the others grow old.
-    fn take_idle(&self) -> Option<Connection> {
-        let mut idle = self.idle();
-        idle.retain(|(connection, since)| !connection.is_closed() && since.elapsed() < Duration::from_secs(IDLE_SECONDS_MAX));
-        idle.pop().map(|(connection, _)| connection)
     }
 
     /// After a connection was lost, the idle ones are most likely lost too.
     pub(super) fn forget_idle(&self) {
-        self.idle().clear();
+        self.connections().idle.clear();
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<(Connection, Instant)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    fn next(&mut self) -> Next {
+        self.close_old();
+        // The one that was used last, so that the others grow old.
+        if let Some((connection, _)) = self.idle.pop() {
+            self.leased += 1;
+            return Next::Use(connection);
+        }
+        let crowded = self.crowded.is_some_and(|since| since.elapsed() < Duration::from_millis(CROWDED_MS));
+        if crowded && self.leased > 0 { Next::Wait } else { Next::Make }
+    }
+
+    /// Whether those that this node has will do, now that the server has none left.
+    fn will_do(&mut self) -> bool {
+        self.crowded = Some(Instant::now());
+        self.close_old();
+        self.leased > 0 || !self.idle.is_empty()
+    }
+
+    fn close_old(&mut self) {
+        self.idle.retain(|(connection, since)| !connection.is_closed() && since.elapsed() < Duration::from_secs(IDLE_SECONDS_MAX));
     }
 }
 
@@ -136,12 +151,12 @@ impl Deref for Leased {
 
 impl Drop for Leased {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take().filter(|connection| self.sound && !connection.is_closed()) {
-            let mut idle = self.pool.idle();
-            idle.retain(|(_, since)| since.elapsed() < Duration::from_secs(IDLE_SECONDS_MAX));
-            idle.push((connection, Instant::now()));
-        }
-        self.pool.leased.fetch_sub(1, Ordering::SeqCst);
+        let returned = self.connection.take().filter(|connection| self.sound && !connection.is_closed());
+        let mut connections = self.pool.connections();
+        connections.leased -= 1;
+        connections.idle.extend(returned.map(|connection| (connection, Instant::now())));
+        connections.close_old();
+        drop(connections);
         self.pool.returned.notify_one();
     }
 }
