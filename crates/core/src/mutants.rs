@@ -110,6 +110,8 @@ mutants! {
     ForgetMemory = "forget-memory",
     /// A node that came later than a key gets no wrap of it.
     NoLateWrap = "no-late-wrap",
+    /// A node that serves its store shows every member all of it.
+    ShowAll = "show-all",
 }
 
 #[cfg(debug_assertions)]

@@ -54,9 +54,10 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::KeepExposed, &["rest"], 60),
     catch(Mutant::TrustUnsigned, &["forged"], 120),
     catch(Mutant::TrustOlder, &["records"], 120),
-    catch(Mutant::TrustAnyMember, &["forged"], 120),
+    catch(Mutant::TrustAnyMember, &["forged"], 250),
     catch(Mutant::ForgetMemory, &["accounts", "records"], 120),
     catch(Mutant::NoLateWrap, &["late"], 60),
+    catch(Mutant::ShowAll, &["withheld"], 120),
 ];
 
 impl Catch {

@@ -70,7 +70,7 @@ impl Scene {
     async fn give_removal(&self, by: &NodeName, node: &NodeName, compromised: bool) -> Result<(), String> {
         let settings = self.with(by, |machine| machine.settings());
         let identity = Identity::load(&settings.state).ok().flatten().ok_or("the machine has not joined")?;
-        let (store, now) = (self.line(OPERATOR), self.world.site.ca.now());
+        let (store, now) = (self.line(OPERATOR, Some(&identity)), self.world.site.ca.now());
         let view = view_of(store.as_ref(), &settings, &identity, now).await.map_err(|error| error.to_string())?;
         let what = (node, compromised);
         let removed = remove_node(store.as_ref(), &settings, &identity, &view, what, self.founder.key(), now).await;
@@ -89,16 +89,17 @@ impl Scene {
         let epoch = fleet.map_or(0, |fleet| fleet.epoch);
         let token = self.founder.token(node, (disk, epoch), self.shape.granted_to(node), &draw);
         let joiner = Joiner::new(&settings, &token, None).map_err(|error| error.to_string())?;
-        let joined = join(self.line(OPERATOR).as_ref(), &settings, &token, joiner, now).await;
+        let identity = Identity::load(&settings.state).ok().flatten();
+        let joined = join(self.line(OPERATOR, identity.as_ref()).as_ref(), &settings, &token, joiner, now).await;
         joined.map(|_| ()).map_err(|error| error.to_string())
     }
 
-    /// A line by which commands reach the store.
-    pub fn line(&self, who: &str) -> Arc<Line> {
+    /// A line by which commands reach the store, given on the machine with this identity; else on one that carries it.
+    pub fn line(&self, who: &str, identity: Option<&Identity>) -> Arc<Line> {
         let site = &self.world.site;
         let link = Link::new(who, "store", &Gate::default(), &site.history, self.draw.fork(who));
         link.set(Weather { latency_ms: 0, ..Weather::default() });
-        Line::new(&site.engine, who, &Arc::new(link))
+        Line::new(&site.engine, who, &Arc::new(link), identity.map(|identity| identity.signing_key.verifying_key()))
     }
 
     fn others(&self, node: &NodeName) -> Vec<NodeName> {

@@ -86,6 +86,9 @@ impl Shape {
             _ => *draw.one(&TOPOLOGIES[..6]),
         };
         let engine = Nature::of(*draw.one(&KINDS), &mut draw);
+        // Who serves its store mostly orders for all, too; then there is something that it does not show.
+        let is_central = engine.kind == Kind::Central && nodes > 1 && draw.fork("central").once_in_a_thousand(600);
+        let topology = if is_central { Topology::Central } else { topology };
         let certificates = match topology {
             Topology::Redirects if nodes <= 5 => draw.between(4, 6),
             _ if nodes <= 5 => draw.between(1, 3).min(draw.between(1, 3)),
@@ -103,7 +106,7 @@ impl Shape {
             _ if draw.once_in_a_thousand(LONG) => draw.between(MINUTES_USUAL.1, MINUTES_MAX),
             _ => draw.between(MINUTES_USUAL.0, MINUTES_USUAL.1),
         };
-        Self { topology, nodes, engine, wanted, minutes, grants_are_narrow: draw.once_in_a_thousand(500) }
+        Self { topology, nodes, engine, wanted, minutes, grants_are_narrow: draw.once_in_a_thousand(500) || is_central }
     }
 
     /// What the configuration lets a node do; the first is number 1.

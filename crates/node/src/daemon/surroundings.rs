@@ -17,6 +17,7 @@ use certfleet_store::Store;
 use tokio::task::JoinSet;
 
 use super::parts::DaemonError;
+use crate::central::Door;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::identity::{Identity, RandomError, random_incarnation};
@@ -48,6 +49,8 @@ pub trait Surroundings: Send + Sync + Debug {
     fn answers(&self) -> AnswerTable;
     /// Whether the configured addresses are listened on.
     fn listens(&self) -> bool;
+    /// Who gets in to the store of a node that serves it: for who asks by another way than the configured addresses.
+    fn serves(&self, door: Arc<dyn Door>);
     /// Starts a task that ends with the daemon.
     fn start(&self, tasks: &mut JoinSet<()>, task: Task);
 }
@@ -88,6 +91,8 @@ impl Surroundings for ThisMachine {
     fn listens(&self) -> bool {
         true
     }
+
+    fn serves(&self, _: Arc<dyn Door>) {}
 
     fn start(&self, tasks: &mut JoinSet<()>, task: Task) {
         tasks.spawn(task);

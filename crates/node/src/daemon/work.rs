@@ -77,7 +77,9 @@ impl Daemon {
         known.names.extend(view.managed_names());
         let shared = Arc::new(Shared::new(view, known.clone(), surroundings.answers(), metrics.clone(), clock.clone()));
         shared.publish_answers(&known, &settings.answer);
-        let service = Service::new(kit.store.clone(), Arc::new(FleetDoor { shared: shared.clone() }));
+        let door = Arc::new(FleetDoor { shared: shared.clone() });
+        surroundings.serves(door.clone());
+        let service = Service::new(kit.store.clone(), door);
         let listeners = Listeners::new(shared.clone(), Members { service, key: identity.signing_key.clone() });
         let (done, finished) = mpsc::channel(QUEUE);
         let look_again = Arc::new(Notify::new());

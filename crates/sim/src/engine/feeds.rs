@@ -1,14 +1,16 @@
 //! Change notices: told at once, or found by looking again and again; never over a line that brings no answers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use certfleet_core::key::Key;
+use certfleet_core::trust::VerifyingKey;
 use certfleet_store::WatchFeed;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::Engine;
+use super::entrance::Entrance;
 use super::line::Sight;
 use crate::link::Link;
 
@@ -19,16 +21,39 @@ pub(super) struct Feed {
     feed: WatchFeed,
     link: Arc<Link>,
     sight: Arc<Mutex<Sight>>,
+    entrance: Mutex<Entrance>,
     /// What has changed and was not found yet, and when.
     pending: Mutex<BTreeMap<Key, Instant>>,
     news: Notify,
 }
 
 impl Feed {
-    /// Of a client that sees by `sight`.
-    pub fn new(who: &str, feed: WatchFeed, link: &Arc<Link>, sight: &Arc<Mutex<Sight>>) -> Arc<Self> {
-        let (who, link, sight) = (who.to_owned(), link.clone(), sight.clone());
-        Arc::new(Self { who, feed, link, sight, pending: Mutex::default(), news: Notify::new() })
+    /// Of a client that sees by `sight` what `entrance` shows.
+    pub fn new(who: &str, feed: WatchFeed, link: &Arc<Link>, sight: &Arc<Mutex<Sight>>, entrance: Entrance) -> Arc<Self> {
+        let (who, link, sight, entrance) = (who.to_owned(), link.clone(), sight.clone(), Mutex::new(entrance));
+        Arc::new(Self { who, feed, link, sight, entrance, pending: Mutex::default(), news: Notify::new() })
+    }
+
+    /// Whose it is.
+    pub fn who(&self) -> &str {
+        &self.who
+    }
+
+    /// By which key that one gets in, if it needs one.
+    pub fn peer(&self) -> Option<VerifyingKey> {
+        self.entrance().peer()
+    }
+
+    /// What it hears from now on; it reads again if that is something else.
+    pub fn sees_by(&self, now: Entrance) {
+        let before = std::mem::replace(&mut *self.entrance(), now.clone());
+        if !before.is_like(&now) {
+            self.reset();
+        }
+    }
+
+    fn entrance(&self) -> MutexGuard<'_, Entrance> {
+        self.entrance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it is `who`'s.
@@ -51,7 +76,7 @@ impl Feed {
         if is_polled {
             self.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), Instant::now());
             self.news.notify_one();
-        } else if !self.link.weather().is_mute() {
+        } else if !self.link.weather().is_mute() && self.entrance().hears(key) {
             self.feed.changed(key);
         }
     }

@@ -7,9 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use certfleet_core::envelope::{Envelope, Expect, Revision};
 use certfleet_core::key::Key;
+use certfleet_core::trust::VerifyingKey;
+use certfleet_node::central::Door;
 use certfleet_store::{Listing, Put, Store, StoreError, Stored, Watch};
 use tokio::time::{Instant, sleep};
 
+use super::entrance::Entrance;
 use super::feeds::Feed;
 use super::{Arrived, Engine};
 use crate::link::{Link, Passed, TIMEOUT_MS};
@@ -21,6 +24,8 @@ pub struct Line {
     who: String,
     link: Arc<Link>,
     sight: Arc<Mutex<Sight>>,
+    /// The node's key, which says who asks where another node serves the store.
+    peer: Option<VerifyingKey>,
 }
 
 /// Since when a client goes by what it has: it looks again only when that is older than the mount's attribute-cache time. What it wrote itself
@@ -56,9 +61,18 @@ fn look(since: &mut Instant, cache: Duration) -> Instant {
 }
 
 impl Line {
-    /// By this link.
-    pub fn new(engine: &Arc<Engine>, who: &str, link: &Arc<Link>) -> Arc<Self> {
-        Arc::new(Self { engine: engine.clone(), who: who.to_owned(), link: link.clone(), sight: Arc::default() })
+    /// By this link, with this key. Who has none gives commands on the machine that carries the store, if one does.
+    pub fn new(engine: &Arc<Engine>, who: &str, link: &Arc<Link>, peer: Option<VerifyingKey>) -> Arc<Self> {
+        Arc::new(Self { engine: engine.clone(), who: who.to_owned(), link: link.clone(), sight: Arc::default(), peer })
+    }
+
+    /// This client's daemon serves the store to others, if its machine carries it.
+    pub fn serve(&self, door: Arc<dyn Door>) {
+        self.engine.serve(&self.who, door);
+    }
+
+    fn enter(&self) -> Result<Entrance, StoreError> {
+        self.engine.enter(&self.who, self.peer.as_ref())
     }
 
     fn sight(&self) -> MutexGuard<'_, Sight> {
@@ -100,7 +114,7 @@ impl Line {
                 return None;
             }
             self.sight().keys.insert(key.clone(), Instant::now());
-            Some(self.engine.swap(&self.who, key, value, expect))
+            Some(swap(&self.engine, (&self.who, self.peer.as_ref()), key, value, expect))
         };
         let passed = self.pass(&what, true, write).await;
         if let Some(echo) = echo {
@@ -108,6 +122,7 @@ impl Line {
         }
         match passed {
             Passed::Answer(Some(put)) => {
+                let put = put?;
                 if let Some(value) = value.filter(|_| matches!(put, Put::Done(_))) {
                     self.engine.is_told(&self.who, key, value);
                 }
@@ -122,12 +137,26 @@ impl Line {
 
     /// The network delivers the write once more, or only now. Where it was delivered before, the compare-and-swap refuses it.
     fn comes_late(&self, key: &Key, value: Option<&Envelope>, expect: &Expect, after: Duration) {
-        let (engine, who, key, value, expect) = (self.engine.clone(), self.who.clone(), key.clone(), value.cloned(), expect.clone());
+        let (engine, who, peer) = (self.engine.clone(), self.who.clone(), self.peer);
+        let (key, value, expect) = (key.clone(), value.cloned(), expect.clone());
         tokio::spawn(async move {
             sleep(after).await;
-            engine.swap(&who, &key, value.as_ref(), &expect);
+            // Nobody waits for the answer.
+            let _ = swap(&engine, (&who, peer.as_ref()), &key, value.as_ref(), &expect);
         });
     }
+}
+
+/// A compare-and-swap by who may do it.
+fn swap(
+    engine: &Engine,
+    (who, peer): (&str, Option<&VerifyingKey>),
+    key: &Key,
+    value: Option<&Envelope>,
+    expect: &Expect,
+) -> Result<Put, StoreError> {
+    engine.enter(who, peer)?.lets_write(key, value)?;
+    Ok(engine.swap(who, key, value, expect))
 }
 
 fn away() -> StoreError {
@@ -150,8 +179,8 @@ impl Store for Line {
     async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         let cache = self.engine.nature().cache;
         let look = || {
-            let moment = self.sight().of(key, cache);
-            self.engine.get_as_of(key, moment)
+            let (entrance, moment) = (self.enter()?, self.sight().of(key, cache));
+            entrance.shown(key, self.engine.get_as_of(key, moment))
         };
         let found = read(self.pass(&format!("the read of {key}"), false, look).await)?;
         found.iter().for_each(|stored| self.engine.is_told(&self.who, key, &stored.envelope));
@@ -161,9 +190,10 @@ impl Store for Line {
     async fn list(&self, prefix: &str) -> Result<Listing, StoreError> {
         let cache = self.engine.nature().cache;
         let look = || {
-            let mut sight = self.sight();
+            let (entrance, mut sight) = (self.enter()?, self.sight());
             let directory = sight.of_directory(prefix, cache);
-            self.engine.list_as_of(prefix, |key| sight.of_entry(key, directory, cache))
+            let listing = self.engine.list_as_of(prefix, |key| sight.of_entry(key, directory, cache))?;
+            Ok(entrance.shown_of(listing))
         };
         let listing = read(self.pass(&format!("the list of {prefix}"), false, look).await)?;
         listing.entries.iter().for_each(|(key, stored)| self.engine.is_told(&self.who, key, &stored.envelope));
@@ -182,11 +212,16 @@ impl Store for Line {
     /// A line that is cut tells nothing until it is mended, and then that notices may have been lost ([`Engine::reset`]).
     async fn watch(&self, prefix: &str) -> Result<Watch, StoreError> {
         let watching = || {
+            let entrance = self.enter()?;
             let (feed, watch) = Watch::channel(prefix);
-            self.engine.add_feed(Feed::new(&self.who, feed, &self.link, &self.sight));
+            self.engine.add_feed(Feed::new(&self.who, feed, &self.link, &self.sight, entrance));
             Ok(watch)
         };
         read(self.pass("the watch", false, watching).await)
+    }
+
+    fn withholds(&self) -> bool {
+        self.peer.is_some() && self.engine.is_served_to(&self.who)
     }
 
     fn visibility_delay(&self) -> Duration {

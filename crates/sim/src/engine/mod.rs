@@ -2,6 +2,7 @@
 //! is bad about a line is its [`Link`](crate::link::Link)'s, what is bad about the engine is its [`Nature`]'s.
 
 mod backup;
+mod entrance;
 mod feeds;
 mod line;
 mod nature;
@@ -18,7 +19,8 @@ use certfleet_store::{Listing, Put, StoreError, Stored, is_expected};
 use tokio::time::Instant;
 
 use crate::draw::Draw;
-use crate::gate::{Gate, Process};
+use crate::gate::Process;
+use entrance::Carrier;
 use feeds::Feed;
 use past::Past;
 
@@ -58,8 +60,8 @@ struct State {
     draw: Option<Draw>,
     /// Until when it has no leader.
     torn_until: Option<Instant>,
-    /// Whose machine carries it, and the process that serves it there.
-    carrier: Option<(String, Gate)>,
+    /// Whose machine carries it, if one does.
+    carrier: Option<Carrier>,
 }
 
 #[derive(Debug, Clone)]
@@ -139,11 +141,6 @@ impl Engine {
     /// Tells `who` that notices to it may have been lost.
     pub fn reset(&self, who: &str) {
         self.state().feeds.iter().filter(|feed| feed.is_of(who)).for_each(|feed| feed.reset());
-    }
-
-    /// This process on this node's machine serves it from now on.
-    pub fn carried_by(&self, who: &str, gate: &Gate) {
-        self.state().carrier = Some((who.to_owned(), gate.clone()));
     }
 
     /// Whether `who` could reach it: who carries it, and everybody while that one runs.
@@ -281,7 +278,7 @@ impl State {
     }
 
     fn is_reachable(&self, who: &str) -> bool {
-        self.carrier.as_ref().is_none_or(|(carrier, gate)| who == carrier || gate.process() == Process::Runs)
+        self.carrier.as_ref().is_none_or(|carrier| who == carrier.who || carrier.gate.process() == Process::Runs)
     }
 
     fn draws<T>(&mut self, what: impl FnOnce(&mut Draw) -> T) -> T {

@@ -11,7 +11,7 @@ use crate::scenario::Scene;
 /// A backup is made on this machine, if it can.
 pub(super) async fn save(scene: &mut Scene, node: &NodeName) {
     let (machine, now) = (scene.with(node, |machine| machine.loaded()), scene.world.site.ca.now());
-    let made = backup_of(scene.line(RESTORER).as_ref(), &machine, now).await;
+    let made = backup_of(scene.line(RESTORER, None).as_ref(), &machine, now).await;
     let told = made.as_ref().map_or_else(|error| format!("cannot make a backup: {error}"), |_| "makes a backup".into());
     scene.world.observer.history.say(RESTORER, || told);
     scene.saved = made.ok().map(|made| made.text);
@@ -25,7 +25,7 @@ pub(super) async fn restore(scene: &mut Scene, node: &NodeName) {
     scene.nodes().iter().for_each(|node| scene.with(node, Machine::kill));
     let (machine, at) = (scene.with(node, |machine| machine.loaded()), scene.world.site.ca.now());
     let how = Restoring { fleet_key: None, replace: true, force: true, at };
-    let done = restore_to(scene.line(RESTORER).as_ref(), &machine, &text, scene.founder.key(), &how).await;
+    let done = restore_to(scene.line(RESTORER, None).as_ref(), &machine, &text, scene.founder.key(), &how).await;
     let told = match done {
         Ok(restored) => format!("restores the backup of {}: epoch {}", restored.made_at, restored.epoch),
         Err(error) => format!("cannot restore the backup: {error}"),

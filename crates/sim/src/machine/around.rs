@@ -6,6 +6,7 @@ use certfleet_acme::KeySource;
 use certfleet_core::names::{Incarnation, NodeName, TargetName};
 use certfleet_deploy::Target;
 use certfleet_edge::AnswerTable;
+use certfleet_node::central::Door;
 use certfleet_node::clock::Clock;
 use certfleet_node::config::Settings;
 use certfleet_node::daemon::{Authorities, DaemonError, Surroundings, Targets, Task};
@@ -70,6 +71,10 @@ impl Surroundings for Around {
 
     fn listens(&self) -> bool {
         false
+    }
+
+    fn serves(&self, door: Arc<dyn Door>) {
+        self.store.serve(door);
     }
 
     fn start(&self, tasks: &mut JoinSet<()>, task: Task) {

@@ -191,21 +191,22 @@ impl Machine {
         if self.site.carrier.as_ref() == Some(&self.node) {
             self.site.engine.carried_by(self.who.as_str(), &gate);
         }
+        let settings = self.settings();
+        let identity = Identity::load(&settings.state).expect("the disk can be read").expect("it has joined");
         let around = Arc::new(Around {
             incarnation: format!("{}.{}", self.who, self.lives).parse().expect("a name"),
             who: self.who.clone(),
             gate: gate.clone(),
             clock: self.clock.clone(),
             keys: Arc::new(DrawnKeys::new(draw.fork("keys"))),
-            store: Line::new(&self.site.engine, self.who.as_str(), &store),
+            store: Line::new(&self.site.engine, self.who.as_str(), &store, Some(identity.signing_key.verifying_key())),
             site: self.site.clone(),
             ca_link: ca.clone(),
             servers: self.servers.clone(),
             answers: answers.clone(),
         });
         let (control, orders) = mpsc::channel(ORDERS_MAX);
-        let (settings, history, who) = (self.settings(), self.site.history.clone(), self.who.clone());
-        let identity = Identity::load(&settings.state).expect("the disk can be read").expect("it has joined");
+        let (history, who) = (self.site.history.clone(), self.who.clone());
         history.say(who.as_str(), || "starts".into());
         let daemon = gate.task(async move {
             let _alarm = Alarm { history: history.clone(), who: who.clone() };

@@ -20,6 +20,7 @@ mod rollout;
 pub mod serving;
 mod storms;
 mod thrift;
+mod withheld;
 
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub use presences::{Presences, Sighting};
 pub use records::Records;
 pub use rollout::Rollout;
 pub use storms::Storms;
+pub use withheld::Withheld;
 
 /// For so long after a backup was brought back nobody is blamed for what old presences said.
 const SHAKEN: Duration = Duration::from_secs(300);
@@ -72,6 +74,8 @@ pub struct Checkers {
     pub rollout: Rollout,
     /// Nobody writes without end.
     pub storms: Storms,
+    /// A served store shows members what they need.
+    pub withheld: Withheld,
     agreement: Agreement,
     presences: Presences,
     removals: u64,
@@ -96,6 +100,11 @@ pub struct Write<'a> {
 pub type Finding = (&'static str, String);
 
 impl Checkers {
+    /// Of a store that shows this much.
+    pub fn of(withheld: Withheld) -> Self {
+        Self { withheld, ..Self::default() }
+    }
+
     /// A member wrote, or removed, something: what is wrong with it. What was lost under a key excuses what is done there since.
     pub fn wrote(&mut self, write: &Write<'_>) -> Vec<Finding> {
         let mut found = self.judge(write);

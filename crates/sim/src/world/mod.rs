@@ -25,7 +25,7 @@ use crate::fleet::FIRST;
 use crate::history::History;
 use crate::machine::{Machine, Site};
 use crate::shape::Shape;
-use crate::watch::Checkers;
+use crate::watch::{Checkers, Withheld};
 
 /// A world.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl World {
             issuing: shape.with_role(Role::Issue),
             machines: Mutex::default(),
             twins: Mutex::default(),
-            checkers: Mutex::default(),
+            checkers: Mutex::new(Checkers::of(withheld(shape))),
             placed: Mutex::default(),
             placed_at: Mutex::default(),
             restored: Mutex::default(),
@@ -92,6 +92,12 @@ impl World {
     pub fn record(&self, cert: &CertName) -> Option<CertRecord> {
         self.observer.record(cert)
     }
+}
+
+/// Who is served a store by the first node, and may not see all of it.
+fn withheld(shape: &Shape) -> Withheld {
+    let others = shape.names().into_iter().skip(1).filter(|_| shape.has_carrier());
+    Withheld::from(others.map(|node| (node.clone(), shape.granted_to(&node))))
 }
 
 impl Drop for World {

@@ -83,6 +83,7 @@ impl Observer {
             () => checkers.records.wrote(cert, (before, counts), after, is_over),
         };
         checkers.issuance.wrote(cert, after);
+        checkers.withheld.wrote(cert, after);
         drop(checkers);
         self.judge("records", judged.map_err(|violation| format!("{cert}: {violation}")));
         if after.attempt.is_some() {
@@ -158,6 +159,7 @@ impl Reader for Observer {
         // A command forgets what it has read.
         let Some(node) = who.parse().ok().filter(|_| who != OPERATOR && who != RESTORER) else { return };
         let mut checkers = lock(&self.checkers);
+        let judged = RecordKey::of(key).map_or(Ok(()), |key| checkers.withheld.was_told(&node, &key, value));
         if !checkers.fenced.is_removed(&node) {
             checkers.forged.saw(&node, key, value);
         }
@@ -166,6 +168,8 @@ impl Reader for Observer {
         {
             checkers.fenced.was_shown(&node, &fleet);
         }
+        drop(checkers);
+        self.judge("withheld", judged);
     }
 
     fn brought_back(&self, key: &Key, latest: Option<&Envelope>) {

@@ -16,7 +16,7 @@ pub fn lines(nature: Nature) -> (Arc<Engine>, Arc<Line>, Arc<Line>) {
     let line = |who: &str| {
         let link = Link::new(who, "store", &Gate::default(), &history, Draw::new(1));
         link.set(Weather { latency_ms: 0, ..Weather::default() });
-        Line::new(&engine, who, &Arc::new(link))
+        Line::new(&engine, who, &Arc::new(link), None)
     };
     let (one, other) = (line("one"), line("other"));
     (engine, one, other)
