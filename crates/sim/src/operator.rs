@@ -5,7 +5,7 @@ use std::sync::Arc;
 use certfleet_core::key::RecordKey;
 use certfleet_core::names::NodeName;
 use certfleet_core::records::FleetRecord;
-use certfleet_core::spec::Role;
+use certfleet_core::spec::{Role, all_roles};
 use certfleet_node::identity::Identity;
 use certfleet_node::membership::{Joiner, join, remove_node};
 use certfleet_node::operator::view_of;
@@ -25,8 +25,7 @@ impl Scene {
     /// `node remove`, on a machine that stays; not where the fleet could not do its work without the node.
     pub async fn remove(&self, node: &NodeName, compromised: bool) {
         let staying = self.others(node);
-        let is_needed = [Role::Issue, Role::Answer, Role::Deploy].iter().any(|role| !self.can(&staying, *role));
-        if is_needed || self.carries(node) || !self.members().contains(node) {
+        if self.is_needed(node) || !self.members().contains(node) {
             return;
         }
         let by = staying.iter().find(|staying| self.can(&[(*staying).clone()], Role::Issue)).unwrap_or(&staying[0]);
@@ -100,6 +99,12 @@ impl Scene {
         let link = Link::new(who, "store", &Gate::default(), &site.history, self.draw.fork(who));
         link.set(Weather { latency_ms: 0, ..Weather::default() });
         Line::new(&site.engine, who, &Arc::new(link), identity.map(|identity| identity.signing_key.verifying_key()))
+    }
+
+    /// Whether the fleet could not do its work without a node.
+    pub fn is_needed(&self, node: &NodeName) -> bool {
+        let others = self.others(node);
+        self.carries(node) || all_roles().into_iter().any(|role| !self.can(&others, role))
     }
 
     fn others(&self, node: &NodeName) -> Vec<NodeName> {

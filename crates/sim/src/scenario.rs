@@ -57,6 +57,8 @@ pub struct Report {
 pub struct Cast {
     /// The machines.
     pub nodes: Vec<NodeName>,
+    /// Those without any one of whom the others could still do all the work.
+    pub spare: Vec<NodeName>,
     /// The certificates' names.
     pub certs: Vec<String>,
     /// The faults.
@@ -109,6 +111,7 @@ pub async fn run(seed: u64, less: &Less) -> Report {
         nodes: scene.nodes().len(),
         cast: Cast {
             nodes: scene.nodes(),
+            spare: scene.nodes().into_iter().filter(|node| !scene.is_needed(node)).collect(),
             certs: scene.wanted.iter().map(|wanted| wanted.name.clone()).collect(),
             plan: scene.plan.clone(),
         },

@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
+use certfleet_core::names::NodeName;
+
 use crate::less::Less;
-use crate::scenario::Report;
+use crate::scenario::{Cast, Report};
 
 /// Most worlds that are run for it.
 const RUNS_MAX: u32 = 250;
@@ -41,11 +43,20 @@ pub fn shrink(first: Report, run: impl Fn(&Less) -> Report) -> Shrunk {
     let mut search =
         Search { checker: first.checker().map(str::to_owned), shrunk: Shrunk { less: Less::default(), report: first, runs: 0 }, run };
     search.end_with_the_violation();
-    search.leave_out_nodes();
-    search.leave_out_certificates();
+    search.leave_out(spare_nodes, |less, node| less.nodes.insert(node));
+    search.leave_out(spare_certificates, |less, cert| less.certs.insert(cert));
     search.leave_out_faults();
-    search.leave_out_nodes();
+    search.leave_out(spare_nodes, |less, node| less.nodes.insert(node));
     search.shrunk
+}
+
+/// A fleet that nobody could order for fails as well, in its own way.
+fn spare_nodes(cast: &Cast) -> Vec<NodeName> {
+    cast.spare.clone()
+}
+
+fn spare_certificates(cast: &Cast) -> Vec<String> {
+    if cast.certs.len() > 1 { cast.certs.clone() } else { Vec::new() }
 }
 
 /// The commit of the sources that this was built from, as they are now; "unknown" outside git.
@@ -82,21 +93,12 @@ impl<F: Fn(&Less) -> Report> Search<F> {
         self.tries(less);
     }
 
-    fn leave_out_nodes(&mut self) {
-        for node in self.shrunk.report.cast.nodes.clone() {
-            if self.shrunk.report.cast.nodes.len() > 1 {
+    /// Each of what can be spared, as long as it can.
+    fn leave_out<T: PartialEq>(&mut self, spare: fn(&Cast) -> Vec<T>, without: fn(&mut Less, T) -> bool) {
+        for piece in spare(&self.shrunk.report.cast) {
+            if spare(&self.shrunk.report.cast).contains(&piece) {
                 let mut less = self.shrunk.less.clone();
-                less.nodes.insert(node);
-                self.tries(less);
-            }
-        }
-    }
-
-    fn leave_out_certificates(&mut self) {
-        for cert in self.shrunk.report.cast.certs.clone() {
-            if self.shrunk.report.cast.certs.len() > 1 {
-                let mut less = self.shrunk.less.clone();
-                less.certs.insert(cert);
+                without(&mut less, piece);
                 self.tries(less);
             }
         }
