@@ -161,6 +161,8 @@ async fn three_daemons_share_one_certificate_and_renew_it() {
 async fn a_node_is_ready_once_its_targets_have_files() {
     let name = "ready.example.com".to_owned();
     let Some((lab, mut nodes)) = Lab::start(std::slice::from_ref(&name)).await else { return };
+    // Else what it has begun to write may come after the directory was removed.
+    all_have(&nodes, &lab, &name, 1).await;
     let stopped = nodes.remove(0);
     let machine = stopped.machine.clone();
     stopped.stop().await;
