@@ -1,18 +1,19 @@
-//! `certfleet-sim`: runs seeds, on all cores, and tells of the first that went wrong.
+//! `certfleet-sim`: runs seeds, on all cores, and tells of those that went wrong.
 
-use std::collections::BTreeMap;
+mod sum;
+
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use certfleet_core::names::NodeName;
-use certfleet_sim::ca::Limit;
 use certfleet_sim::less::Numbers;
 use certfleet_sim::scale::ScaleArguments;
 use certfleet_sim::shrink::shrink;
-use certfleet_sim::{Less, Report, run, run_less};
+use certfleet_sim::{Less, run, run_less};
 use clap::Parser;
+use sum::Sum;
 
 /// Runs simulated fleets, one for each seed.
 #[derive(Debug, Parser)]
@@ -62,75 +63,30 @@ impl Arguments {
     }
 }
 
-#[derive(Debug, Default)]
-struct Sum {
-    issued: usize,
-    extra: usize,
-    revoked: usize,
-    limited: BTreeMap<Limit, usize>,
-    node_time: Duration,
-    wrong: Vec<(u64, String)>,
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(Command::Scale(scale)) = &arguments.command {
         return scale.main();
     }
-    let less = arguments.less();
-    let (next, sum, start) = (AtomicU64::new(arguments.from), Mutex::new(Sum::default()), Instant::now());
-    let end = arguments.from.saturating_add(arguments.seeds);
+    let (less, end) = (arguments.less(), arguments.from.saturating_add(arguments.seeds));
+    let (next, sum) = (AtomicU64::new(arguments.from), Mutex::new(Sum::start()));
     std::thread::scope(|threads| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             threads.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        break;
+                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < end) {
+                    let report = run_less(seed, &less);
+                    if arguments.history {
+                        print!("{}", report.history);
                     }
-                    add(&sum, run_less(seed, &less), arguments.history);
+                    sum.lock().expect("no thread panics while holding it").add(report, arguments.seeds, &less);
                 }
             });
         }
     });
     let sum = sum.into_inner().expect("no thread panics while holding it");
-    let years = sum.node_time.as_secs_f64() / (365.25 * 86_400.0);
-    eprintln!(
-        "{} seeds in {:.1} s: {years:.2} node-years, {} certificates ({} extra ones, by lost writes; {} revoked), refused by limits: {}, {} went wrong",
-        arguments.seeds,
-        start.elapsed().as_secs_f64(),
-        sum.issued,
-        sum.extra,
-        sum.revoked,
-        refused(&sum.limited),
-        sum.wrong.len()
-    );
-    sum.wrong.iter().for_each(|(seed, why)| eprintln!("seed {seed}: {why} (certfleet-sim --from {seed} --seeds 1 --history{less})"));
-    let Some((seed, _)) = sum.wrong.first().filter(|_| !arguments.history) else { return exit(sum.wrong.is_empty()) };
-    println!("{}", shrink(run(*seed), |less| run_less(*seed, less)).told());
-    ExitCode::FAILURE
-}
-
-fn exit(all_is_well: bool) -> ExitCode {
-    if all_is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn add(sum: &Mutex<Sum>, report: Report, tells: bool) {
-    if tells {
-        print!("{}", report.history);
+    eprintln!("{}", sum.told());
+    if let Some(seed) = sum.wrong.filter(|_| !arguments.history && less == Less::default()) {
+        println!("{}", shrink(run(seed), |less| run_less(seed, less)).told());
     }
-    let mut sum = sum.lock().expect("no thread panics while holding it");
-    sum.issued += report.issued;
-    sum.extra += report.extra;
-    sum.revoked += report.revoked;
-    for (limit, count) in report.limited {
-        *sum.limited.entry(limit).or_default() += count;
-    }
-    sum.node_time += report.simulated * u32::try_from(report.nodes).unwrap_or(1);
-    sum.wrong.extend(report.wrong.map(|why| (report.seed, why)));
-}
-
-fn refused(limited: &BTreeMap<Limit, usize>) -> String {
-    let each: Vec<String> = limited.iter().map(|(limit, count)| format!("{count} {limit}")).collect();
-    if each.is_empty() { "none".into() } else { each.join(", ") }
+    if sum.wrong.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
