@@ -165,6 +165,11 @@ async fn what_cannot_be_removed_is_refused_with_the_reason() {
     lb0.run(&["node", "remove", "web-1", "--fleet-key", &fleet_key_of(&foreign)]).refused("another fleet's key", "--fleet-key FILE");
     assert_eq!(files(&site.path("store")), before, "nothing was written");
 
+    // Rebuilt, it waits for lb0: nobody else may let it in.
+    let token = lb0.token(&["web-1", "--replace", "--roles", "issue,answer,deploy"]);
+    fs::remove_dir_all(&web.state).expect("was there");
+    web.run(&["join", &token]).ended(0);
+    third.run(&["node", "remove", "lb0", "--fleet-key", &key]).refused("lb0 is the last node that can let web-1 in", "then remove it");
     lb0.run(&["node", "remove", "web-1"]).ended(0);
     third.run(&["node", "remove", "lb0", "--fleet-key", &key]).refused("lb0 is the last node with the role issue", "certfleet invite");
     assert_eq!(lb0.row("lb0").expect("it is listed")["state"], "member");

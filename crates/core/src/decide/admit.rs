@@ -42,6 +42,12 @@ pub fn admission(view: &View, now: Now, machine: &NodeRecord) -> Result<(), Stri
     if counted(view, &grant, machine).is_some() { Ok(()) } else { is_good(view, now, &grant) }
 }
 
+/// The machine that waits to be let in as `node`, in place of the one that is: that one lets nobody in any more, its successor least of all.
+pub fn successor<'v>(view: &'v View, now: Now, node: &NodeName) -> Option<&'v NodeRecord> {
+    let machine = &view.joining.get(node)?.value;
+    (standing(view, node).as_ref() != Some(&machine.identity) && admission(view, now, machine).is_ok()).then_some(machine)
+}
+
 /// Whether somebody is about to become a member: what is sealed for all had better wait for it.
 pub(super) fn is_under_way(view: &View, now: Now) -> bool {
     let is_new = |node: &NodeName, asking: &Observed<NodeRecord>| standing(view, node).as_ref() != Some(&asking.value.identity);

@@ -33,7 +33,7 @@ mod wish;
 mod wrap;
 
 pub use action::{Action, Call, Event, Readers, RequestKey, Subject, WantedKey, WantedRequest, WantedWrap};
-pub use admit::admission;
+pub use admit::{admission, successor};
 pub use claim::ATTEMPTS_AT_ONCE_MAX;
 pub use decider::Decider;
 pub use guard::value_of;

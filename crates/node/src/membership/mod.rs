@@ -2,6 +2,7 @@
 //!
 //! Always holds: what the store says about members is believed only as far as the fleet key or a member signed it.
 
+mod again;
 mod init;
 mod invite;
 mod join;

@@ -1,18 +1,19 @@
 //! `node ls` and `node remove`.
 
-use certfleet_core::decide::value_of;
+use certfleet_core::decide::successor;
 use certfleet_core::envelope::Expect;
 use certfleet_core::key::RecordKey;
 use certfleet_core::names::{CertName, NodeName};
 use certfleet_core::records::{CertRecord, NodeRecord, Removal};
 use certfleet_core::spec::{Role, Roles};
-use certfleet_core::time::Timestamp;
-use certfleet_core::trust::{SigningKey, may_write};
+use certfleet_core::time::{Mono, Now, Timestamp};
+use certfleet_core::trust::SigningKey;
 use certfleet_core::view::View;
-use certfleet_store::{Settled, Store, delete_settled, put_settled};
+use certfleet_store::{Settled, Store, delete_settled};
 use serde::Serialize;
 
-use super::{Change, MembershipError, Said, change_fleet, fleet_of, keep, put, refused};
+use super::again::say_again;
+use super::{Change, MembershipError, change_fleet, fleet_of, keep, put, refused};
 use crate::config::Settings;
 use crate::identity::Identity;
 use crate::trust::Pen;
@@ -136,7 +137,7 @@ pub async fn remove_node(
 ) -> Result<Removed, MembershipError> {
     let fleet = fleet_of(view, fleet_key)?;
     let Some(record) = view.nodes.get(name) else { return turn_away(store, view, name).await };
-    check_removable(identity, view, record)?;
+    check_removable(identity, view, record, now)?;
     vouch_for_others(store, identity, view, name, fleet_key).await?;
     let removal = Removal { node: name.clone(), identity: record.identity.clone(), at: now, compromised };
     let is_news = !fleet.removals.iter().any(|known| known.identity == removal.identity && known.compromised >= compromised);
@@ -164,18 +165,27 @@ fn add(removals: &mut Vec<Removal>, removal: &Removal) {
     }
 }
 
-fn check_removable(identity: &Identity, view: &View, record: &NodeRecord) -> Result<(), MembershipError> {
+fn check_removable(identity: &Identity, view: &View, record: &NodeRecord, now: Timestamp) -> Result<(), MembershipError> {
     if record.identity == identity.identity {
         return refused(format!("this machine is {}", record.name), "remove it from another node, with the fleet key: `--fleet-key FILE`");
     }
-    let others = view.roster.with_role(Role::Issue).filter(|(node, _)| **node != record.name).count();
-    if record.granted.contains(&Role::Issue) && !view.is_removed(&record.name) && others == 0 {
-        return refused(
+    if !record.granted.contains(&Role::Issue) || view.is_removed(&record.name) {
+        return Ok(());
+    }
+    let now = Now { wall: now, mono: Mono::default() };
+    let others = view.roster.with_role(Role::Issue).map(|(node, _)| node).filter(|node| **node != record.name);
+    let (waiting, staying): (Vec<_>, Vec<_>) = others.partition(|node| successor(view, now, node).is_some());
+    match (waiting.first(), staying.first()) {
+        (_, Some(_)) => Ok(()),
+        (Some(waiting), None) => refused(
+            format!("{} is the last node that can let {waiting} in, which was rebuilt and waits for that", record.name),
+            format!("let {} run until `certfleet node ls` shows {waiting} as in; then remove it", record.name),
+        ),
+        (None, None) => refused(
             format!("{} is the last node with the role issue: nobody would renew anything", record.name),
             "let another in first: `certfleet invite NAME --roles issue,answer,deploy`",
-        );
+        ),
     }
-    Ok(())
 }
 
 /// A machine that only asked is turned away.
@@ -211,30 +221,6 @@ async fn vouch_for_others(
     Ok(())
 }
 
-/// What the node wrote last is said again in this machine's name, if that may write it: of those who could, nobody else may have read it while
-/// it counted. What somebody has changed or said again since is left alone. Gives what is to be kept: the removed node may not know yet, and
-/// write over it.
-async fn say_again(store: &dyn Store, identity: &Identity, view: &View, removed: &NodeName) -> Result<Vec<Said>, MembershipError> {
-    let mut said = Vec::new();
-    let Some(me) = view.roster.members.get(&identity.node) else { return Ok(said) };
-    for (key, accepted) in view.accepted.iter().filter(|(_, accepted)| accepted.writer == *removed) {
-        let record = RecordKey::of(key).filter(|record| !is_by_fleet_key(record) && may_write(record, &identity.node, &me.granted));
-        let Some(record) = record else { continue };
-        let Some(value) = value_of(view, &record) else { continue };
-        let expect = Expect::Revision(accepted.revision.clone());
-        let envelope = Pen::new(identity).write(&record, &value, &expect)?;
-        if let Settled::Done(_) = put_settled(store, key, &envelope, &expect).await? {
-            said.push((key.clone(), envelope));
-        }
-    }
-    Ok(said)
-}
-
-/// These were vouched for already.
-fn is_by_fleet_key(record: &RecordKey) -> bool {
-    matches!(record, RecordKey::Fleet | RecordKey::Node(_))
-}
-
 /// What the machine could read when the fleet's list had `place` entries, and nobody has made anew since.
 fn exposed(view: &View, machine: &NodeRecord, place: u64, now: Timestamp) -> Vec<Renewal> {
     let is_readable = |cert: &CertName, record: &CertRecord| {
@@ -256,36 +242,4 @@ fn renewal(cert: &CertName, record: &CertRecord, place: u64, now: Timestamp) -> 
     };
     let put_off = attempt.and_then(|attempt| attempt.not_before).into_iter().chain(record.failures.not_before).max();
     Renewal { cert: cert.clone(), not_before: put_off.filter(|stamp| *stamp > now), running }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::remove_node;
-    use crate::disk::Full;
-    use crate::operator::lab::{Lab, cert_key, generation, name, now};
-
-    /// Else an `issue` node that was away all the time would know no more than what stood there before.
-    #[tokio::test]
-    async fn what_only_the_removed_node_wrote_counts_for_who_reads_it_later() {
-        let lab = Lab::new().await;
-        lab.issue("n2", 1).await;
-        let before = lab.get(&cert_key()).await.expect("is there");
-        lab.remove("n2").await;
-        let after = lab.get(&cert_key()).await.expect("is there");
-        assert_eq!((after.writer.as_str(), after.change, &after.body), ("n1", before.change + 1, &before.body));
-        assert_eq!(generation(&lab.view("n3").await), 1);
-    }
-
-    #[tokio::test]
-    async fn a_full_disk_keeps_nobody_from_saying_it_again() {
-        let lab = Lab::new().await;
-        lab.issue("n2", 1).await;
-        let (store, n1, identity, view) = (lab.store().await, lab.machine("n1"), lab.identity("n1"), lab.view("n1").await);
-        let full = Full::of(&n1.settings.state);
-        let removed = remove_node(store.as_ref(), &n1.settings, &identity, &view, (&name("n2"), false), &lab.fleet_key(), now()).await;
-        assert!(removed.is_err_and(|error| error.to_string().contains("fleet")), "it says what it could not keep");
-        drop(full);
-        assert_eq!(lab.get(&cert_key()).await.expect("is there").writer.as_str(), "n1");
-        assert!(lab.view("n1").await.is_removed(&name("n2")), "the removal counts");
-    }
 }
