@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use certfleet_core::decide::{Decider, decide};
 use certfleet_core::envelope::{Nonce, Revision};
 use certfleet_core::names::{CertName, ConfigHash, Fingerprint, Generation, NodeName, SpkiHash, VersionHash};
-use certfleet_core::records::{
-    CertRecord, Failures, FleetRecord, NodeRecord, Placed, Placement, Presence, PresenceState, Report, TargetState,
-};
+use certfleet_core::records::{CertRecord, FleetRecord, NodeRecord, Placed, Placement, Presence, PresenceState, Report, TargetState};
 use certfleet_core::spec::{ChallengeType, FleetSpec, KeyPolicy, KeyType, Rollout, Specification, TargetSpec, all_roles};
 use certfleet_core::time::{Mono, Now, Timestamp, later};
 use certfleet_core::trust::{Roster, SealingKey, SigningKey};
@@ -231,18 +229,6 @@ fn place(view: &mut View, n: usize, count: usize) {
     view.local.stood_in.insert((cert.clone(), target));
     let memory = certfleet_core::view::Memory { number: Generation(1), seen: (0, 1), valid: None };
     view.local.memory.insert(cert.clone(), memory);
-    let record = CertRecord {
-        spec,
-        placed: Some(placed),
-        attempt: None,
-        set_aside: Vec::new(),
-        last_number: Generation(1),
-        failures: Failures::default(),
-        renew_requested_at: None,
-        new_key: false,
-        retired: false,
-        history: Vec::new(),
-        extra: Default::default(),
-    };
+    let record = CertRecord { placed: Some(placed), last_number: Generation(1), ..CertRecord::of(spec) };
     view.certs.insert(cert, seen(record));
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::envelope::{Nonce, Revision};
 use crate::names::{CertName, ConfigHash, Fingerprint, Generation, InvitationId, NodeName, SpkiHash, VersionHash};
 use crate::records::{
-    AccountKey, AccountKeyRecord, AccountRecord, Attempt, CertRecord, Failures, FleetRecord, Holder, NodeRecord, Placed, Placement,
-    Presence, PresenceState, Report, Step, TargetState,
+    AccountKey, AccountKeyRecord, AccountRecord, Attempt, CertRecord, FleetRecord, Holder, NodeRecord, Placed, Placement, Presence,
+    PresenceState, Report, Step, TargetState,
 };
 use crate::secret::{SealScheme, Sealed};
 use crate::spec::{ChallengeType, FleetSpec, KeyPolicy, KeyType, Roles, Rollout, Specification, TargetSpec, all_roles};
@@ -162,19 +162,7 @@ pub fn prove(invitation: &InvitationId, machine: &NodeRecord, token: &str) -> Si
 }
 
 pub fn record() -> CertRecord {
-    CertRecord {
-        spec: spec(),
-        placed: None,
-        attempt: None,
-        set_aside: Vec::new(),
-        last_number: Generation(0),
-        failures: Failures::default(),
-        renew_requested_at: None,
-        new_key: false,
-        retired: false,
-        history: Vec::new(),
-        extra: Default::default(),
-    }
+    CertRecord::of(spec())
 }
 
 /// Attempt `number`, held by `node` in its first life.

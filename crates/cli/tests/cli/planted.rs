@@ -36,15 +36,8 @@ pub async fn plant(machine: &Machine, cert: &str, change: impl FnOnce(&mut CertR
     let mut record = CertRecord {
         placed: Some(placed(&spec)),
         history: vec![issued_by(&node.settings.node, &spec)],
-        spec,
-        attempt: None,
-        set_aside: Vec::new(),
         last_number: Generation(1),
-        failures: Default::default(),
-        renew_requested_at: None,
-        new_key: false,
-        retired: false,
-        extra: Default::default(),
+        ..CertRecord::of(spec)
     };
     change(&mut record);
     let envelope = Pen::new(node.member().expect("it has joined")).write(&key, &record, &Expect::Absent).expect("wraps");

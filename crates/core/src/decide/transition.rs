@@ -88,20 +88,7 @@ pub(super) fn new_attempt(
 }
 
 pub(super) fn keyed(record: Option<&CertRecord>, spec: &Specification, attempt: Attempt) -> CertRecord {
-    let fresh = || CertRecord {
-        spec: spec.clone(),
-        placed: None,
-        attempt: None,
-        set_aside: Vec::new(),
-        last_number: Generation(0),
-        failures: Failures::default(),
-        renew_requested_at: None,
-        new_key: false,
-        retired: false,
-        history: Vec::new(),
-        extra: Default::default(),
-    };
-    let record = record.cloned().unwrap_or_else(fresh);
+    let record = record.cloned().unwrap_or_else(|| CertRecord::of(spec.clone()));
     let last_number = if has(Mutant::ForgetNumber) { record.last_number } else { attempt.number };
     CertRecord { last_number, attempt: Some(attempt), ..record }
 }

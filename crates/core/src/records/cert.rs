@@ -48,6 +48,25 @@ pub struct CertRecord {
     pub extra: Extra,
 }
 
+impl CertRecord {
+    /// That of a certificate which nobody has tried to get yet.
+    pub fn of(spec: Specification) -> Self {
+        Self {
+            spec,
+            placed: None,
+            attempt: None,
+            set_aside: Vec::new(),
+            last_number: Generation(0),
+            failures: Failures::default(),
+            renew_requested_at: None,
+            new_key: false,
+            retired: false,
+            history: Vec::new(),
+            extra: Extra::default(),
+        }
+    }
+}
+
 /// Which generation the fleet should serve. A node never goes below the `{epoch, seq}` it has seen; going back to an older generation is a
 /// higher `seq`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

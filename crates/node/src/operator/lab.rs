@@ -271,19 +271,7 @@ pub fn record(number: u64, version: certfleet_core::names::VersionHash, key: Spk
         resumed: false,
         after_removals: 0,
     };
-    CertRecord {
-        spec: spec(),
-        placed: Some(placed),
-        attempt: None,
-        set_aside: Vec::new(),
-        last_number: Generation(number),
-        failures: Default::default(),
-        renew_requested_at: None,
-        new_key: false,
-        retired: false,
-        history: Vec::new(),
-        extra: Default::default(),
-    }
+    CertRecord { placed: Some(placed), last_number: Generation(number), ..CertRecord::of(spec()) }
 }
 
 pub fn generation(view: &View) -> u64 {

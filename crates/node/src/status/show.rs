@@ -83,7 +83,7 @@ fn certificate(view: &View, plan: &Plan, cert: &CertName, now: Now) -> Option<Ce
         issuer: placed.map_or_else(|| spec.issuers.first().cloned(), |placed| Some(placed.issuer.clone()))?,
         state: record.map_or(CertificateState::Pending, |record| state(view, cert, record, now)),
         generation: placed.map(|placed| placed.placement.generation),
-        renew_at: placed.map(|placed| renewal_moment(cert, placed)),
+        renew_at: record.and_then(|record| renew_at(cert, record)),
         attempt: attempt.map(|attempt| AttemptStatus {
             number: attempt.number,
             step: attempt.step.name().into(),
@@ -96,6 +96,11 @@ fn certificate(view: &View, plan: &Plan, cert: &CertName, now: Now) -> Option<Ce
         waiting: plan.waits.get(cert).cloned(),
         nodes: view.placed_nodes(cert).map(|node| placed_on(view, cert, placed, node)).collect(),
     })
+}
+
+fn renew_at(cert: &CertName, record: &CertRecord) -> Option<Timestamp> {
+    let moment = renewal_moment(cert, record.placed.as_ref()?);
+    Some(record.renew_requested_at.map_or(moment, |requested| requested.min(moment)))
 }
 
 fn state(view: &View, cert: &CertName, record: &CertRecord, now: Now) -> CertificateState {

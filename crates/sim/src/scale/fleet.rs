@@ -8,8 +8,8 @@ use std::time::Duration;
 use certfleet_core::envelope::{Nonce, Revision};
 use certfleet_core::names::{CertName, ConfigHash, Fingerprint, Generation, IssuerName, NodeName, SpkiHash, TargetName, VersionHash};
 use certfleet_core::records::{
-    AccountKey, AccountKeyRecord, AccountRecord, CertRecord, Failures, FleetRecord, NodeRecord, Placed, Placement, Presence, PresenceState,
-    Report, TargetState,
+    AccountKey, AccountKeyRecord, AccountRecord, CertRecord, FleetRecord, NodeRecord, Placed, Placement, Presence, PresenceState, Report,
+    TargetState,
 };
 use certfleet_core::secret::{SealScheme, Sealed};
 use certfleet_core::spec::{ChallengeType, FleetSpec, IssuerSpec, KeyPolicy, KeyType, Role, Roles, Rollout, Specification, TargetSpec};
@@ -179,19 +179,7 @@ impl Fleet {
 
     /// The record of a certificate when the run begins.
     pub fn cert_record(&self, n: usize) -> CertRecord {
-        CertRecord {
-            spec: self.specification(n),
-            placed: Some(self.placed(n)),
-            attempt: None,
-            set_aside: Vec::new(),
-            last_number: Generation(1),
-            failures: Failures::default(),
-            renew_requested_at: None,
-            new_key: false,
-            retired: false,
-            history: Vec::new(),
-            extra: Default::default(),
-        }
+        CertRecord { placed: Some(self.placed(n)), last_number: Generation(1), ..CertRecord::of(self.specification(n)) }
     }
 
     /// What a node says of its target once it serves what is placed.

@@ -89,12 +89,20 @@ impl Pool {
                         self.connections().leased += 1;
                         return Ok(connection);
                     }
-                    Err(error) if is_crowded(&error) && self.connections().will_do() => continue,
+                    Err(error) if is_crowded(&error) && self.goes_on_crowded() => continue,
                     Err(error) => return Err(error),
                 },
                 Next::Wait => _ = timeout(Duration::from_millis(RETURN_WAIT_MS), self.returned.notified()).await,
             }
         }
+    }
+
+    /// The server has no connection left: whether those that this node has will do.
+    fn goes_on_crowded(&self) -> bool {
+        let mut connections = self.connections();
+        connections.crowded = Some(Instant::now());
+        connections.close_old();
+        connections.leased > 0 || !connections.idle.is_empty()
     }
 
     /// After a connection was lost, the idle ones are most likely lost too.
@@ -117,13 +125,6 @@ impl Connections {
         }
         let crowded = self.crowded.is_some_and(|since| since.elapsed() < Duration::from_millis(CROWDED_MS));
         if crowded && self.leased > 0 { Next::Wait } else { Next::Make }
-    }
-
-    /// Whether those that this node has will do, now that the server has none left.
-    fn will_do(&mut self) -> bool {
-        self.crowded = Some(Instant::now());
-        self.close_old();
-        self.leased > 0 || !self.idle.is_empty()
     }
 
     fn close_old(&mut self) {
