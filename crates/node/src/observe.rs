@@ -77,6 +77,7 @@ async fn session(
 ) -> Result<(), End> {
     let mut watch = store.watch("").await?;
     let (found, unreadable) = list(store, me).await?;
+    beats.were_read(&found);
     send(seen, Seen::Everything(found, unreadable)).await?;
     *pause = RETRY_MS_MIN;
     let relist = tokio::time::sleep(Duration::from_secs(RELIST_SECONDS));
@@ -91,6 +92,7 @@ async fn session(
                     let (beating, news) = beats.apart(keys, Instant::now());
                     send(seen, Seen::Beats(beating)).await?;
                     let (found, unreadable) = read_with_home(store, &news).await?;
+                    beats.were_read(&found);
                     send(seen, Seen::Some(found, unreadable)).await?;
                 }
                 None => return Ok(()),
