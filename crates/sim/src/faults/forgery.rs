@@ -1,8 +1,7 @@
 //! What somebody who can write to the store puts there without the right to: a member, by its own key, or anybody, by none; or what stood there
 //! before; or nothing at all.
 //!
-//! Deliberately not here: older presences and reports, deleted presences, and records from before a backup was restored. They are believed
-//! (docs/threat-model.md says what that costs).
+//! Deliberately not here: records from before a backup was restored. They are believed (docs/threat-model.md says what that costs).
 
 use std::fmt;
 
@@ -86,8 +85,8 @@ impl Forgery {
             return false;
         }
         match self.how {
-            // Who asks to be let in does not look whether that stands there still; and whose presence is gone counts as gone.
-            How::Deleted => !matches!(record, Joining(_) | Presence(_)),
+            // Who asks to be let in does not look whether that stands there still.
+            How::Deleted => !matches!(record, Joining(_)),
             How::Spoiled => matches!(record, PrivateKey(_) | Wrap(..) | Version(..)),
             How::Replayed => !scene.world.observer.earlier(key).is_empty(),
             How::WithoutRole => matches!(record, Cert(_) | Account(_) | Presence(_) | Report(..)) && !may_write(&record, node, roles),

@@ -33,6 +33,8 @@ pub struct Forged {
     undisturbed: BTreeSet<NodeName>,
     were_stopped: bool,
     brought_back_at: Option<Instant>,
+    /// Until when who knows better may still be shown what stood there before, and so sees nothing to put right.
+    shown_old_until: Option<Instant>,
     /// What a restore that is under way has written.
     restoring: BTreeSet<Key>,
 }
@@ -122,9 +124,12 @@ impl Forged {
         self.hidden.values_mut().for_each(|hidden| hidden.is_forgotten_by(node));
     }
 
-    /// A backup is about to be brought back; these nodes are well, or were until they were stopped for it.
-    pub fn comes_back(&mut self, undisturbed: BTreeSet<NodeName>, were_stopped: bool) {
-        (self.undisturbed, self.were_stopped, self.brought_back_at) = (undisturbed, were_stopped, Some(Instant::now()));
+    /// A backup is about to be brought back; these nodes are well, or were until they were stopped for it. The engine may show them so long what
+    /// stood there before.
+    pub fn comes_back(&mut self, undisturbed: BTreeSet<NodeName>, were_stopped: bool, shown_old: Duration) {
+        let now = Instant::now();
+        (self.undisturbed, self.were_stopped, self.brought_back_at) = (undisturbed, were_stopped, Some(now));
+        self.shown_old_until = Some(now + shown_old);
     }
 
     /// A backup was brought back so lately.
@@ -171,9 +176,17 @@ impl Forged {
         }
         match hidden {
             None => After::There,
-            Some(hidden) if hidden.is_excused() || !hidden.was_known_to(who) => After::Lost(hidden.genuine.map(Box::new)),
+            Some(hidden) if hidden.is_excused() || !hidden.was_known_to(who) || self.is_nowhere_seen(&hidden, who) => {
+                After::Lost(hidden.genuine.map(Box::new))
+            }
             Some(hidden) => After::Genuine(hidden.genuine.map(Box::new)),
         }
+    }
+
+    /// Whether those who know better, of whom `who` is none, cannot see yet that a backup was brought back.
+    fn is_nowhere_seen(&self, hidden: &Hidden, who: &str) -> bool {
+        let witnesses = hidden.witnesses.as_ref().filter(|witnesses| witnesses.iter().all(|node| node.as_str() != who));
+        witnesses.is_some() && self.shown_old_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// What a member wrote has nothing that was forged.
@@ -234,79 +247,4 @@ pub fn is_marked(envelope: &Envelope) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use certfleet_core::envelope::Nonce;
-
-    use super::*;
-
-    fn value(n: u8) -> Envelope {
-        Envelope::new("n1".parse().expect("a name"), Nonce::from_random([n; 16]), &serde_json::json!({ "n": n })).expect("plain JSON")
-    }
-
-    #[test]
-    fn a_step_is_judged_by_what_a_member_wrote_before_it() {
-        let (mut forged, key) = (Forged { is_to_come: true, ..Forged::default() }, "certs/a".parse().expect("a key"));
-        assert_eq!(
-            (1..4).map(|n| forged.wrote("n1", &key, Some(&value(n)))).collect::<Vec<_>>(),
-            [After::There, After::There, After::There]
-        );
-        assert_eq!(forged.earlier(&key), [value(1), value(2)]);
-        forged.forged(&key, Some(&value(3)), |_| true);
-        forged.forged(&key, Some(&value(9)), |_| true);
-        assert_eq!((forged.genuine(&key), forged.left()), (Some(Some(&value(3))), Some(&key)));
-        assert_eq!(forged.wrote("n1", &key, Some(&value(2))), After::Again, "who does not know the last");
-        assert_eq!((forged.genuine(&key), forged.left()), (Some(Some(&value(3))), None));
-        assert_eq!(forged.wrote("n1", &key, Some(&value(3))), After::Again);
-        assert_eq!(forged.wrote("n1", &key, Some(&value(4))), After::There);
-        forged.forged(&key, Some(&value(4)), |_| true);
-        assert_eq!(forged.wrote("n1", &key, Some(&value(5))), After::Genuine(Some(Box::new(value(4)))));
-    }
-
-    #[test]
-    fn what_nobody_had_seen_is_lost_with_what_is_forged_over_it() {
-        let (node, key) = ("n1".parse().expect("a name"), "certs/a".parse().expect("a key"));
-        for seen in [2, 1] {
-            let mut forged = Forged { is_to_come: true, ..Forged::default() };
-            (1..3).for_each(|n| drop(forged.wrote("n1", &key, Some(&value(n)))));
-            forged.saw(&node, &key, &value(seen));
-            forged.forged(&key, Some(&value(2)), |_| true);
-            let after = if seen == 2 { After::Genuine } else { After::Lost };
-            assert_eq!(forged.wrote("n1", &key, Some(&value(3))), after(Some(Box::new(value(2)))));
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_nobody_there_knew_is_lost_with_the_backup() {
-        let key: Key = "certs/a".parse().expect("a key");
-        let [one, other] = ["n1", "n2"].map(|node| node.parse::<NodeName>().expect("a name"));
-        let back = |witnesses: &[&NodeName]| {
-            let mut forged = Forged { is_to_come: true, ..Forged::default() };
-            (1..3).for_each(|n| drop(forged.wrote("n1", &key, Some(&value(n)))));
-            forged.saw(&one, &key, &value(2));
-            forged.saw(&other, &key, &value(1));
-            forged.comes_back(witnesses.iter().copied().cloned().collect(), false);
-            forged.brought_back(&key, Some(&value(2)), Some(&value(1)), |_| true);
-            forged
-        };
-        let latest = Some(Box::new(value(2)));
-        assert_eq!(back(&[&one, &other]).wrote("n1", &key, Some(&value(3))), After::Genuine(latest.clone()));
-        assert_eq!(back(&[&one]).wrote("n1", &key, Some(&value(2))), After::Again);
-        assert_eq!(back(&[&other]).wrote("n1", &key, Some(&value(3))), After::Lost(latest.clone()), "the other one knows no better");
-        let mut forged = back(&[&one]);
-        assert_eq!(forged.left(), Some(&key));
-        forged.are_disturbed(|node| *node == one);
-        assert_eq!(forged.left(), None);
-        assert_eq!(forged.wrote("n1", &key, Some(&value(3))), After::Lost(latest));
-    }
-
-    #[test]
-    fn what_is_derived_from_it_is_seen() {
-        let marked = Envelope { body: serde_json::json!({ FORGED: true }), ..value(1) };
-        let key = "presence/n1".parse().expect("a key");
-        assert!(Forged::is_clean("n1", &key, Some(&marked)).is_err() && Forged::is_clean("n1", &key, Some(&value(1))).is_ok());
-        let mut forged = Forged { is_to_come: true, ..Forged::default() };
-        forged.wrote("n1", &key, Some(&value(1)));
-        forged.lost(&key, Some(&marked));
-        assert_eq!(forged.genuine(&key), Some(None), "of what may be removed nothing is remembered");
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ mod issuance;
 mod late;
 mod limits;
 mod losses;
+mod older;
 mod placements;
 mod presences;
 mod records;
@@ -39,6 +40,7 @@ pub use issuance::Issuance;
 pub use late::Late;
 pub use limits::Limits;
 pub use losses::Losses;
+pub use older::Older;
 pub use placements::Placements;
 pub use presences::{Presences, Sighting};
 pub use records::Records;
@@ -60,6 +62,8 @@ pub struct Checkers {
     pub fenced: Fenced,
     /// Nothing forged is acted on.
     pub forged: Forged,
+    /// What may be put there again.
+    pub older: Older,
     /// What a fail-over excuses.
     pub losses: Losses,
     /// What the CA granted.
@@ -152,6 +156,13 @@ impl Checkers {
             }
             RecordKey::Cert(cert) => self.wrote_certificate(write, cert),
             _ => Vec::new(),
+        }
+    }
+
+    /// Somebody made a node's presence say nothing, or what it said before: nobody is blamed for believing that.
+    pub fn is_misled(&mut self, key: &Key) {
+        if let Some(RecordKey::Presence(node)) = RecordKey::of(key) {
+            self.presences.replaced(&node);
         }
     }
 

@@ -85,7 +85,7 @@ impl Presences {
         }
     }
 
-    /// Another machine has taken the node's place: what the old one presented does not count any more.
+    /// Another machine has taken the node's place, or nobody sees what it presented: that does not count any more.
     pub fn replaced(&mut self, node: &NodeName) {
         self.nodes.remove(node);
         self.changed_at = Some(Instant::now());

@@ -71,7 +71,8 @@ impl Observer {
 
     /// A backup is about to be brought back, and these nodes will have been there all the time.
     pub fn comes_back(&self, undisturbed: BTreeSet<NodeName>, were_stopped: bool) {
-        lock(&self.checkers).forged.comes_back(undisturbed, were_stopped);
+        let shown_old = self.engine.get().and_then(Weak::upgrade).map(|engine| engine.nature().visibility_delay());
+        lock(&self.checkers).forged.comes_back(undisturbed, were_stopped, shown_old.unwrap_or_default());
     }
 
     /// Something happens to these nodes.

@@ -129,9 +129,10 @@ impl Observer {
         lock(&self.checkers).forged.is_known(key)
     }
 
-    /// What stood under a key of those that are never removed, but for the last.
+    /// What stood under a key before: of those that are never removed all, of others what they said.
     pub fn earlier(&self, key: &Key) -> Vec<Envelope> {
-        lock(&self.checkers).forged.earlier(key).to_vec()
+        let checkers = lock(&self.checkers);
+        [checkers.forged.earlier(key), checkers.older.of(key)].concat()
     }
 
     /// What a member wrote last, whatever stands there now.

@@ -23,6 +23,14 @@ impl Observer {
         found.into_iter().for_each(|(checker, why)| self.judge(checker, Err(why)));
     }
 
+    fn came_after(&self, who: &str, key: &Key, after: Option<&Envelope>) -> After {
+        let mut checkers = lock(&self.checkers);
+        if let Some(after) = after.filter(|_| checkers.forged.is_to_come) {
+            checkers.older.wrote(key, after);
+        }
+        checkers.forged.wrote(who, key, after)
+    }
+
     /// Where a member's record was forged, and nobody who knew it could put it right until another machine had its name, what the first one wrote
     /// is lost to the fleet with it.
     fn came_in_place_of(&self, key: &Key, genuine: Option<&Envelope>, after: Option<&Envelope>) {
@@ -34,11 +42,14 @@ impl Observer {
         }
     }
 
-    fn is_forged(&self, key: &Key, before: Option<&Envelope>) {
+    fn is_forged(&self, key: &Key, before: Option<&Envelope>, after: Option<&Envelope>) {
         let running: BTreeSet<NodeName> =
             self.machines().values().filter(|machine| machine.is_up()).map(|machine| machine.node.clone()).collect();
         let mut checkers = lock(&self.checkers);
         checkers.forged.forged(key, before, |node| running.contains(node));
+        if !after.is_some_and(is_marked) {
+            checkers.is_misled(key);
+        }
         if matches!(RecordKey::of(key), Some(RecordKey::PrivateKey(_) | RecordKey::Wrap(..) | RecordKey::Version(..))) {
             checkers.losses.lost(key, None);
         }
@@ -53,7 +64,10 @@ impl Observer {
             return lock(&self.checkers).forged.is_being_restored(key, before);
         }
         self.check(RESTORER, key, before, after);
-        let restored = lock(&self.checkers).forged.is_restored();
+        let mut checkers = lock(&self.checkers);
+        let restored = checkers.forged.is_restored();
+        checkers.older.is_restored();
+        drop(checkers);
         restored.iter().for_each(|(key, latest)| self.lost(key, latest.as_ref()));
         let Some(engine) = self.engine.get().and_then(Weak::upgrade) else { return };
         let records = restored.iter().filter_map(|(key, _)| engine.envelope(key)?.record::<CertRecord>().ok());
@@ -74,12 +88,14 @@ impl Observer {
         let is_removed = |node: &str| node.parse().is_ok_and(|node| checkers.fenced.is_removed(&node));
         let counts = before.is_none_or(|before| !is_removed(before.writer.as_str()));
         let is_theirs = is_removed(who);
+        // What was forged is no step, and what it hides nobody knew.
+        let begins_anew = before.is_some_and(is_marked);
         if is_put_back {
             // Its number may have been given to another attempt by somebody who could not know it.
             checkers.records.lost(cert);
         }
         let judged = match () {
-            () if is_put_back || is_theirs => Ok(()),
+            () if is_put_back || is_theirs || begins_anew => Ok(()),
             () => checkers.records.wrote(cert, (before, counts), after, is_over),
         };
         checkers.issuance.wrote(cert, after);
@@ -113,7 +129,7 @@ fn told(record: &CertRecord) -> String {
 impl Reader for Observer {
     fn wrote(&self, who: &str, key: &Key, before: Option<&Envelope>, after: Option<&Envelope>) {
         if who == FORGER {
-            self.is_forged(key, before);
+            self.is_forged(key, before, after);
             return self.history.say(who, || format!("{} {key}", if after.is_some() { "writes" } else { "deletes" }));
         }
         if who == RESTORER {
@@ -121,7 +137,7 @@ impl Reader for Observer {
         }
         self.judge("forged", Forged::is_clean(who, key, after));
         self.judge("storms", lock(&self.checkers).storms.wrote(key));
-        let came_after = lock(&self.checkers).forged.wrote(who, key, after);
+        let came_after = self.came_after(who, key, after);
         let before = match &came_after {
             After::There => before,
             After::Genuine(genuine) => {
