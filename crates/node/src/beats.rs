@@ -2,8 +2,9 @@
 //! fleet at rest would put the square of its size in requests on its engine.
 //!
 //! Always holds: only a change that was told just when a beat was due is taken for one unread, only of a node that was there when its presence
-//! was read last, and every [`UNREAD_MAX`] of them one is read; so that what a node says of itself then, of all moments, is known some minutes
-//! late, and never later. Whoever judges a holder reads its presence first, so nothing is decided by what was taken for a beat.
+//! was read last, and every [`UNREAD_MAX`] of them one is read. Who says something new says it once more at another moment
+//! (`decide::presence`), so that it is known some seconds late where it came just then. Whoever judges a holder reads its presence first, so
+//! nothing is decided by what was taken for a beat.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -37,7 +38,11 @@ struct Heard {
 
 impl Beats {
     /// Of what changed: the nodes that did nothing but beat, as far as can be told without reading, and what is to be read.
-    pub fn apart(&mut self, keys: BTreeSet<Key>, now: Instant) -> (Vec<NodeName>, BTreeSet<Key>) {
+    /// Where that is told late, by `delay` at most, it says nothing about when a node wrote, and all is read.
+    pub fn apart(&mut self, keys: BTreeSet<Key>, now: Instant, delay: Duration) -> (Vec<NodeName>, BTreeSet<Key>) {
+        if delay > Duration::from_millis(TOLERANCE_MS) {
+            return (Vec::new(), keys);
+        }
         let (mut beating, mut news) = (Vec::new(), BTreeSet::new());
         for key in keys {
             match self.unread(&key, now) {

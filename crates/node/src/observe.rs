@@ -89,7 +89,7 @@ async fn session(
             () = look_again.notified() => return Ok(()),
             keys = next(&mut watch, me) => match keys {
                 Some(keys) => {
-                    let (beating, news) = beats.apart(keys, Instant::now());
+                    let (beating, news) = beats.apart(keys, Instant::now(), store.visibility_delay());
                     send(seen, Seen::Beats(beating)).await?;
                     let (found, unreadable) = read_with_home(store, &news).await?;
                     beats.were_read(&found);

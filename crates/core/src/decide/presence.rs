@@ -1,5 +1,5 @@
-//! Beating: every second while this node holds an attempt, every minute otherwise, at once when something about it changes; not while another
-//! process beats in this node's name (a cloned machine), but when that one has been silent for long.
+//! Beating: every second while this node holds an attempt, every minute otherwise, at once when something about it changes, and soon after that
+//! once more; not while another process beats in this node's name (a cloned machine), but when that one has been silent for long.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,6 +20,8 @@ const TROUBLES_MAX: usize = 50;
 const BEAT_HOLDING_MS: u64 = 1_000;
 /// Between two beats otherwise, in milliseconds.
 pub const BEAT_IDLE_MS: u64 = 60_000;
+/// After a beat that says something new, in milliseconds: who took that for one more beat, since it came when one was due, reads this one.
+const BEAT_NEWS_MS: u64 = 10_000;
 /// The least time between two beats that only tell of other troubles, in milliseconds.
 const BEAT_TROUBLED_MS: u64 = 5_000;
 
@@ -30,9 +32,13 @@ pub(super) fn decide(view: &View, now: Now, troubles: &BTreeSet<String>, part: &
     }
     let wanted = wanted(view, now, troubles);
     let Some((at, before)) = &view.local.beaten_at else { return beat(view, now, part, wanted) };
-    let interval = Duration::from_millis(if holds(view) { BEAT_HOLDING_MS } else { BEAT_IDLE_MS });
+    let interval = Duration::from_millis(match () {
+        () if holds(view) => BEAT_HOLDING_MS,
+        () if view.local.said_news => BEAT_NEWS_MS,
+        () => BEAT_IDLE_MS,
+    });
     let interval = if before.troubles == wanted.troubles { interval } else { interval.min(Duration::from_millis(BEAT_TROUBLED_MS)) };
-    if says_something_else(before, &wanted) || is_overwritten(view) || now.mono.since(*at) >= interval {
+    if !before.says_the_same(&wanted) || is_overwritten(view) || now.mono.since(*at) >= interval {
         return beat(view, now, part, wanted);
     }
     part.wake(*at + interval);
@@ -73,7 +79,34 @@ fn is_overwritten(view: &View) -> bool {
     is_stray || view.presence.get(&view.me.node).is_none_or(|seen| seen.value.incarnation != view.me.incarnation)
 }
 
-fn says_something_else(before: &Presence, wanted: &Presence) -> bool {
-    let heart = |p: &Presence| (p.incarnation.clone(), p.config.clone(), p.roles.clone(), p.state, p.version.clone(), p.lacks.clone());
-    heart(before) != heart(wanted)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::SpkiHash;
+    use crate::samples::{at, mono, presence, seen, view};
+    use crate::view::Outcome;
+
+    /// What a node does at these seconds: its presence is written at once.
+    fn beats(view: &mut View, seconds: std::ops::Range<u64>) -> Vec<u64> {
+        let mut at_seconds = Vec::new();
+        for second in seconds {
+            let mut part = Part::default();
+            decide(view, at(second), &BTreeSet::new(), &mut part);
+            if let Some((subject, Action::Beat(wanted, _))) = part.actions.pop() {
+                view.presence.insert(view.me.node.clone(), seen(wanted.clone(), second, second));
+                view.absorb(&subject, Outcome::Beaten(wanted), at(second));
+                at_seconds.push(second);
+            }
+        }
+        at_seconds
+    }
+
+    #[test]
+    fn who_says_something_new_says_it_once_more_soon() {
+        let mut view = view();
+        view.presence.insert(view.me.node.clone(), seen(presence("a", 1), 0, 0));
+        assert_eq!(beats(&mut view, 1..200), [1, 11, 71, 131, 191]);
+        view.local.lacks.insert(SpkiHash::of(b"k"), mono(200));
+        assert_eq!(beats(&mut view, 200..300), [200, 210, 270]);
+    }
 }

@@ -128,6 +128,14 @@ pub struct Presence {
     pub extra: Extra,
 }
 
+impl Presence {
+    /// Whether others learn nothing new from the other one: troubles are for people.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let words = |p: &Self| (p.incarnation.clone(), p.config.clone(), p.roles.clone(), p.state, p.version.clone(), p.lacks.clone());
+        words(self) == words(other)
+    }
+}
+
 /// Whether a node is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

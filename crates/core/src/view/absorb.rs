@@ -142,7 +142,7 @@ impl View {
             Outcome::Done | Outcome::Failed(_) | Outcome::Lacks(..) | Outcome::Away(_) => {}
             Outcome::Opened(key) => self.opened(key),
             Outcome::Wrapped(key, node) => drop(self.local.wrapped.insert((key, node), now.mono)),
-            Outcome::Beaten(presence) => self.local.beaten_at = Some((now.mono, presence)),
+            Outcome::Beaten(presence) => self.beaten(presence, now.mono),
             Outcome::KeyMade(cert, number, made) => {
                 let drive = self.drive(cert, number);
                 (drive.made, drive.made_at) = (Some(made), now.mono);

@@ -84,14 +84,19 @@ impl View {
     /// for a while.
     pub fn lost_at(&self, cert: &CertName, key: &SpkiHash, now: Now) -> Option<Mono> {
         let placed = self.placed_nodes(cert).filter(|node| self.is_live(node, now.mono));
-        self.lacked_since(placed, key).map(|since| since + Duration::from_secs(LOST_SECONDS))
+        self.lacked_since(placed, key).map(|since| since + self.lost_after())
     }
 
     /// Whether all live `issue` nodes say that they cannot open the account key.
     pub fn is_account_lost(&self, now: Now) -> bool {
         let Some(key) = &self.account_key else { return false };
         let issuers = self.live_issuers(now.mono);
-        self.lacked_since(issuers.iter().copied(), &key.current.spki).is_some_and(|since| now.mono.since(since).as_secs() >= LOST_SECONDS)
+        self.lacked_since(issuers.iter().copied(), &key.current.spki).is_some_and(|since| now.mono.since(since) >= self.lost_after())
+    }
+
+    /// Where the store may show the old, a new wrap is seen late, and so is that nobody lacks the key any more.
+    fn lost_after(&self) -> Duration {
+        Duration::from_secs(LOST_SECONDS) + 2 * self.local.lag
     }
 
     /// A node has said which keys it lacks. However often it beats, what it said before it has lacked since then.
@@ -120,4 +125,27 @@ fn may_have_made(node: &NodeName, cert: &CertName, record: &CertRecord) -> bool 
     let is_known = record.history.iter().any(|entry| entry.number == generation);
     let mut entries = record.history.iter().filter(|entry| record.spec.reuse || entry.number == generation);
     !is_known || entries.any(|entry| entry.drivers.contains(node))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{at, cert, mono, presence, record, seen, view};
+
+    #[test]
+    fn a_key_is_lost_when_all_have_lacked_it_for_as_long_as_a_new_wrap_takes_to_be_seen() {
+        let (mut view, key) = (view(), SpkiHash::of(b"k"));
+        view.certs.insert(cert(), seen(record(), 0, 0));
+        let nodes: Vec<NodeName> = view.nodes.keys().cloned().collect();
+        for (n, node) in (1..).zip(&nodes) {
+            assert_eq!(view.lost_at(&cert(), &key, at(9)), None, "{node} has not said that it lacks the key");
+            view.presence.insert(node.clone(), seen(presence(node.as_str(), 1), 9, 9));
+            view.note_lacks(node, &Presence { lacks: vec![key.clone()], ..presence(node.as_str(), 1) }, mono(n));
+        }
+        view.local.lacks.insert(key.clone(), mono(1));
+        let last = nodes.len() as u64;
+        assert_eq!(view.lost_at(&cert(), &key, at(9)), Some(mono(last + 60)));
+        view.local.lag = Duration::from_secs(30);
+        assert_eq!(view.lost_at(&cert(), &key, at(9)), Some(mono(last + 120)));
+    }
 }

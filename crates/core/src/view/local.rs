@@ -36,6 +36,8 @@ pub struct Local {
     pub due_since: BTreeMap<Subject, Mono>,
     /// The presence this life wrote last, and when.
     pub beaten_at: Option<(Mono, Presence)>,
+    /// Whether that said something new, which is said once more.
+    pub said_news: bool,
     /// Progress on attempts that this node drives.
     pub drives: Noted<(CertName, Generation), Drive>,
     /// CAs that this node leaves to others for a while.

@@ -7,7 +7,7 @@ use crate::envelope::FORMAT;
 use crate::key::{Key, RecordKey};
 use crate::mutants::{Mutant, has};
 use crate::names::{CertName, NodeName};
-use crate::records::{NodeRecord, PresenceState};
+use crate::records::{NodeRecord, Presence, PresenceState};
 use crate::spec::{KeyPolicy, Role, Roles, Specification};
 use crate::time::Mono;
 
@@ -98,6 +98,12 @@ impl View {
     pub(crate) fn twin_until(&self) -> Option<Mono> {
         let seen = self.presence.get(&self.me.node).filter(|seen| seen.value.state == PresenceState::Live)?;
         self.local.duplicate.as_ref().map(|_| seen.changed_at + Duration::from_secs(LIVE_SECONDS) + self.local.lag)
+    }
+
+    /// This life has written its presence.
+    pub(super) fn beaten(&mut self, presence: Presence, now: Mono) {
+        self.local.said_news = self.local.beaten_at.as_ref().is_none_or(|(_, before)| !before.says_the_same(&presence));
+        self.local.beaten_at = Some((now, presence));
     }
 
     /// A node has beaten, and what it said was not read: it lives, and what it said before stands.

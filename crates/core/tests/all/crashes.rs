@@ -17,7 +17,7 @@ fn at_every_moment(points: &[&str], story: &str) {
 #[test]
 fn a_token_for_one_lets_one_in_whatever_crashes() {
     let points = ["record invitations", "record nodes", "let-in"];
-    let story = "cert example.com\nnodes a b\nstart all\nrun 1m\ninvite T for=web-* roles=deploy\nCRASH\ncome web-1 with T\ncome web-2 with T\n\
+    let story = "cert example.com\nnodes a b\nstart all\nrun 1m\ninvite T for=web-* roles=deploy\nCRASH\ncome web-1 with T\nrun 1s\ncome web-2 with T\n\
                  start web-1,web-2\nrun 20s\nexpect members a,b,web-1\nstart a,b\nrun 3m\nexpect members a,b,web-1\n\
                  expect verified a,b,web-1\nexpect issued 1\nexpect safe yes";
     at_every_moment(&points, story);

@@ -6,10 +6,10 @@ run 1m
 expect account thumbprint-1
 remove c compromised
 run 10m
-expect account thumbprint-5
+expect account thumbprint-6
 expect generation 2
 expect verified a,b
 expect safe yes
 run 5d
-expect account thumbprint-5
+expect account thumbprint-6
 expect issued 2

@@ -8,6 +8,6 @@ come web-1 with T
 come web-2 with T
 start web-1,web-2
 run 1m
-expect members a,b,web-1
-expect verified a,b,web-1
+expect members a,b,web-2
+expect verified a,b,web-2
 expect safe yes
