@@ -112,7 +112,8 @@ impl Scene {
     }
 
     fn can(&self, nodes: &[NodeName], role: Role) -> bool {
-        let is_shut_in = |node: &NodeName| role == Role::Issue && self.with(node, |machine| machine.is_shut_in());
+        let is_out = |machine: &mut Machine| machine.is_shut_in() || machine.standing == Standing::Outside;
+        let is_shut_in = |node: &NodeName| role == Role::Issue && self.with(node, is_out);
         nodes.iter().any(|node| self.shape.with_role(role).contains(node) && !is_shut_in(node))
     }
 

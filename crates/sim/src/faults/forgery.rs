@@ -80,8 +80,9 @@ impl Forgery {
         let Some(record) = RecordKey::of(key) else { return false };
         // What nobody knows nobody can put right, and without these there is no fleet. Where they are all that there is, nodes take it for another
         // store.
-        let is_known = |key: &Key| scene.world.observer.is_known(key);
-        if matches!(record, Fleet | Node(_)) && !(is_known(key) && is_known(&AccountKey.key())) {
+        let (is_known, account_key) = (|key: &Key| scene.world.observer.is_known(key), AccountKey.key());
+        let stands_alone = !is_known(&account_key) || scene.world.site.engine.envelope(&account_key).is_none();
+        if matches!(record, Fleet | Node(_)) && (!is_known(key) || stands_alone) {
             return false;
         }
         match self.how {

@@ -20,6 +20,9 @@ pub const FORGER: &str = "forger";
 /// A field that only forged records have; members keep fields that they do not know.
 pub const FORGED: &str = "forged";
 
+/// Those who know better look twice and let each other go first (`decide::guard`); so long others may go on from what stands there.
+const PUT_RIGHT_WITHIN: Duration = Duration::from_secs(6);
+
 /// What members wrote, and what was forged over it.
 #[derive(Debug, Default)]
 pub struct Forged {
@@ -129,7 +132,7 @@ impl Forged {
     pub fn comes_back(&mut self, undisturbed: BTreeSet<NodeName>, were_stopped: bool, shown_old: Duration) {
         let now = Instant::now();
         (self.undisturbed, self.were_stopped, self.brought_back_at) = (undisturbed, were_stopped, Some(now));
-        self.shown_old_until = Some(now + shown_old);
+        self.shown_old_until = Some(now + shown_old + PUT_RIGHT_WITHIN);
     }
 
     /// A backup was brought back so lately.

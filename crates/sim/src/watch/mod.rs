@@ -215,7 +215,9 @@ impl Checkers {
         let (before, Some(after)) = (before.as_ref(), after.as_ref()) else { return Vec::new() };
         let placed = before.and_then(|before| before.placed.as_ref());
         let is_spent = placed.is_some_and(|placed| self.presences.was_lacked(&placed.key) || placed.after_removals < self.removals);
-        self.agreement.wrote(write.who, cert, before, after, &self.presences);
+        if !self.losses.has_lost(&write.key.key()) {
+            self.agreement.wrote(write.who, cert, before, after, &self.presences);
+        }
         found([
             ("thrift", thrift::wrote(cert, before, after, is_spent, write.now)),
             ("holders", self.holders.wrote(cert, before, after, &self.presences)),

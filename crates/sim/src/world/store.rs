@@ -145,6 +145,7 @@ impl Reader for Observer {
                 genuine.as_deref()
             }
             After::Lost(latest) => {
+                self.came_in_place_of(key, latest.as_deref(), after);
                 self.lost(key, latest.as_deref());
                 before
             }

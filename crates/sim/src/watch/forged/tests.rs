@@ -65,7 +65,7 @@ async fn who_is_shown_the_old_puts_nothing_right_before_others_go_on() {
     let one: NodeName = "n1".parse().expect("a name");
     let latest = Some(Box::new(value(2)));
     for (who, seconds, after) in
-        [("n2", 59, After::Lost(latest.clone())), ("n2", 60, After::Genuine(latest.clone())), ("n1", 0, After::Genuine(latest))]
+        [("n2", 65, After::Lost(latest.clone())), ("n2", 66, After::Genuine(latest.clone())), ("n1", 0, After::Genuine(latest))]
     {
         let mut forged = Forged { is_to_come: true, ..Forged::default() };
         (1..3).for_each(|n| drop(forged.wrote("n1", &key, Some(&value(n)))));
