@@ -139,10 +139,10 @@ fn issuer_of<'a>(spec: &'a Specification, record: Option<&CertRecord>) -> &'a Is
 
 /// When a new generation is wanted; `None`: it was wanted all along.
 fn wanted_at(turn: Turn<'_>, record: Option<&CertRecord>, spec: &Specification, part: &mut Part) -> Option<Timestamp> {
-    let Turn { view, now, cert, .. } = turn;
+    let Turn { now, cert, .. } = turn;
     let record = record?;
     let placed = record.placed.as_ref()?;
-    let is_spent = view.is_placed_exposed(cert, record, spec) || turn.is_lost(&placed.key, part);
+    let is_spent = turn.is_spent(record, spec, part);
     if record.renew_requested_at.is_some() || record.new_key || !spec.has_names(&placed.names) || is_spent {
         return Some(now.wall);
     }

@@ -41,7 +41,8 @@ pub(super) fn decide(turn: Turn<'_>, seen: &Observed<CertRecord>, attempt: &Atte
     let drive = turn.drive(attempt.number).unwrap_or(&fresh);
     let record = &seen.value;
     let in_trouble_again = drive.error.is_some() && attempt.problem.is_some();
-    if (in_trouble_again || is_silent(drive, attempt)) && transition::may_set_aside(record, attempt, turn.now) {
+    let is_stuck = in_trouble_again || is_silent(drive, attempt);
+    if is_stuck && transition::may_set_aside(record, attempt, turn.is_spent(record, &record.spec, part), turn.now) {
         return turn.write(part, seen, transition::set_aside(record, turn.now), Event::SetAside);
     }
     let end = |end| transition::ended(turn.cert, record, end, turn.now, turn.seed);

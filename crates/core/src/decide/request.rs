@@ -77,7 +77,7 @@ pub(super) fn is_needed(turn: Turn<'_>, record: Option<&CertRecord>, spec: &Spec
 fn kept_key(turn: Turn<'_>, record: Option<&CertRecord>, spec: &Specification) -> Option<(SpkiHash, u64)> {
     let record = record.filter(|record| spec.reuse && !record.new_key)?;
     let placed = record.placed.as_ref()?;
-    let is_spent = turn.view.is_placed_exposed(turn.cert, record, spec) || turn.is_lost(&placed.key, &mut Part::default());
+    let is_spent = turn.is_spent(record, spec, &mut Part::default());
     (!is_spent).then(|| (placed.key.clone(), placed.after_removals))
 }
 

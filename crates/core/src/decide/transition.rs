@@ -138,12 +138,12 @@ pub(super) fn put_off(record: &CertRecord, after: Option<Duration>, problem: Pro
     })
 }
 
-/// Whether an attempt whose CA is silent may make room for the next: expiry is near, or there is nothing to serve.
-pub(super) fn may_set_aside(record: &CertRecord, attempt: &Attempt, now: Now) -> bool {
+/// Whether an attempt whose CA is silent may make room for the next: expiry is near, or there is nothing to serve, or what there is is spent.
+pub(super) fn may_set_aside(record: &CertRecord, attempt: &Attempt, is_spent: bool, now: Now) -> bool {
     let finalizing = matches!(attempt.step, Step::Finalizing { .. });
     let waited = now.wall >= later(attempt.started_at, Duration::from_secs(SET_ASIDE_SECONDS));
     let near = record.placed.as_ref().is_none_or(|placed| now.wall >= near_at(placed));
-    finalizing && near && waited && record.set_aside.len() < SET_ASIDE_MAX
+    finalizing && (near || is_spent) && waited && record.set_aside.len() < SET_ASIDE_MAX
 }
 
 /// When the expiry of what is placed is near.

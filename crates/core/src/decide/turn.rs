@@ -12,6 +12,7 @@ use crate::envelope::Expect;
 use crate::mutants::{Mutant, has};
 use crate::names::{CertName, Generation, IssuerName, NodeName, SpkiHash};
 use crate::records::{Attempt, CertRecord};
+use crate::spec::Specification;
 use crate::time::{Mono, Now, Timestamp};
 use crate::view::{Drive, Observed, View, of_cert};
 
@@ -125,6 +126,12 @@ impl<'a> Turn<'a> {
         }
         (part.ties.passing, part.ties.lacking) = (true, true);
         self.view.lost_at(self.cert, key, self.now).is_some_and(|moment| part.has_come(self.now, moment))
+    }
+
+    /// Whether the placed key does not serve any more: somebody has it who should not, or nobody has it who should.
+    pub fn is_spent(&self, record: &CertRecord, spec: &Specification, part: &mut Part) -> bool {
+        let Some(placed) = &record.placed else { return false };
+        self.view.is_placed_exposed(self.cert, record, spec) || self.is_lost(&placed.key, part)
     }
 
     /// Notes why the certificate waits.

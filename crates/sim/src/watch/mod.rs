@@ -166,6 +166,11 @@ impl Checkers {
         }
     }
 
+    /// Whether the one machine that had the key of what is placed, a copy that is gone, has taken it along.
+    pub fn is_out_of_reach(&self, cert: &CertName, record: &CertRecord) -> bool {
+        cert.node().is_some() && record.placed.as_ref().is_some_and(|placed| self.presences.was_lacked(&placed.key))
+    }
+
     /// The machine of `node` lost its disk, with these keys and all that was served there.
     pub fn disk_lost(&mut self, node: &NodeName, keys: Vec<Key>) {
         self.losses.gone(keys);

@@ -5,6 +5,7 @@ use crate::machine::{Machine, Standing};
 use crate::servers::Visitor;
 use crate::watch::serving;
 use certfleet_core::names::NodeName;
+use certfleet_core::records::CertRecord;
 use certfleet_deploy::Material;
 use std::sync::Weak;
 use tokio::time::Instant;
@@ -44,7 +45,8 @@ impl Observer {
             }
             for ((_, cert), leaf) in machine.servers.served() {
                 let is_fresh = lock(&self.placed_at).get(&cert).is_none_or(|(_, at)| at.elapsed() < slack);
-                let record = self.record(&cert).filter(|record| !is_fresh && record.spec.is_placed_on(&machine.node) && !record.retired);
+                let is_its = |record: &CertRecord| !is_fresh && record.spec.is_placed_on(&machine.node) && !record.retired;
+                let record = self.record(&cert).filter(|record| is_its(record) && !lock(&self.checkers).is_out_of_reach(&cert, record));
                 self.judge("serving", record.map_or(Ok(()), |record| serving::serving(&machine.node, &leaf, &record, now)));
             }
         }

@@ -67,15 +67,18 @@ fn renewal_is_at_a_third_or_half_of_life_left_and_the_same_everywhere() {
 
 #[test]
 fn a_silent_ca_is_given_up_near_expiry_only_and_only_so_often() {
-    let silent = |step, days: u64, aside: usize| {
+    let silent_with = |is_spent, step, days: u64, aside: usize| {
         let mut record = with(attempt(2, "a", step));
         record.placed = Some(placed(1, 1));
         record.set_aside = vec![attempt(1, "a", Step::Keyed); aside];
-        may_set_aside(&record, record.attempt.as_ref().expect("there"), at(days * DAY))
+        may_set_aside(&record, record.attempt.as_ref().expect("there"), is_spent, at(days * DAY))
     };
+    let silent = |step, days, aside| silent_with(false, step, days, aside);
     let finalizing = || Step::Finalizing { order: "o".into() };
     assert!(!silent(finalizing(), 74, 0) && silent(finalizing(), 76, 0));
     assert!(!silent(Step::Keyed, 76, 0) && !silent(finalizing(), 76, SET_ASIDE_MAX));
+    assert!(silent_with(true, finalizing(), 2, 0), "what is placed cannot be served");
+    assert!(!silent_with(true, finalizing(), 0, 0) && !silent_with(true, finalizing(), 2, SET_ASIDE_MAX));
 }
 
 #[test]
