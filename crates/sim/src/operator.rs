@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use certfleet_core::key::RecordKey;
 use certfleet_core::names::NodeName;
-use certfleet_core::records::FleetRecord;
+use certfleet_core::records::{FleetRecord, NodeRecord};
 use certfleet_core::spec::{Role, all_roles};
 use certfleet_node::identity::Identity;
 use certfleet_node::membership::{Joiner, join, remove_node};
@@ -25,7 +25,7 @@ impl Scene {
     /// `node remove`, on a machine that stays; not where the fleet could not do its work without the node.
     pub async fn remove(&self, node: &NodeName, compromised: bool) {
         let staying = self.others(node);
-        if self.is_needed(node) || !self.members().contains(node) {
+        if self.is_needed(node) || !self.members().contains(node) || !self.is_in(node) {
             return;
         }
         let by = staying.iter().find(|staying| self.can(&[(*staying).clone()], Role::Issue)).unwrap_or(&staying[0]);
@@ -99,6 +99,14 @@ impl Scene {
         let link = Link::new(who, "store", &Gate::default(), &site.history, self.draw.fork(who));
         link.set(Weather { latency_ms: 0, ..Weather::default() });
         Line::new(&site.engine, who, &Arc::new(link), identity.map(|identity| identity.signing_key.verifying_key()))
+    }
+
+    /// Whether the machine is a member, and does not only ask to be one.
+    pub fn is_in(&self, node: &NodeName) -> bool {
+        let own = Identity::load(&self.with(node, |machine| machine.state())).ok().flatten();
+        let latest = self.world.observer.latest(&RecordKey::Node(node.clone()).key());
+        let member = latest.and_then(|envelope| envelope.record::<NodeRecord>().ok());
+        own.map(|own| own.identity) == member.map(|member| member.identity)
     }
 
     /// Whether the fleet could not do its work without a node.

@@ -69,13 +69,14 @@ impl Scene {
             let record = self.world.record(&cert)?;
             Some((wanted, cert, record))
         }) {
-            // Nobody installs what has expired, and who serves a later one than a backup placed keeps that.
+            // Nobody installs what has expired, and who serves a later one than a backup placed, or somebody who knew no better, keeps that.
             let observer = &self.world.observer;
             let is_awaited = |placed: &Placed| placed.not_after > self.world.site.ca.now() && !observer.is_restored(&placed.serial);
             let is_of_use = |placed: &Placed| is_awaited(placed) && record.spec.rollout.canary == 0;
             let Some(placed) = record.placed.filter(is_of_use) else { continue };
             let deploys = |node: &NodeName| record.spec.is_placed_on(node) && self.with(node, |machine| machine.deploys(wanted));
-            let nodes: Vec<NodeName> = self.members().into_iter().filter(deploys).collect();
+            let may = |node: &NodeName| deploys(node) && !observer.is_above(node, &cert, &placed);
+            let nodes: Vec<NodeName> = self.members().into_iter().filter(may).collect();
             let serves = |node: &NodeName| {
                 let served = self.with(node, |machine| machine.servers.served());
                 served.iter().any(|((_, of), leaf)| *of == cert && leaf.serial == placed.serial)

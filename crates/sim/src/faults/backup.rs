@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use certfleet_core::key::RecordKey;
 use certfleet_core::names::NodeName;
-use certfleet_core::records::NodeRecord;
-use certfleet_node::identity::Identity;
 
 use crate::draw::Draw;
 use crate::machine::Standing;
@@ -31,7 +29,7 @@ impl Backup {
 
     pub(super) fn strike(self, scene: &Scene) {
         let observer = &scene.world.observer;
-        let witnesses = observer.undisturbed().into_iter().filter(|node| is_in(scene, node)).collect();
+        let witnesses = observer.undisturbed().into_iter().filter(|node| scene.is_in(node)).collect();
         let running: Vec<NodeName> = scene.nodes().into_iter().filter(|node| scene.with(node, |machine| machine.is_up())).collect();
         let stopped = if self.are_stopped { running } else { Vec::new() };
         stopped.iter().for_each(|node| scene.with(node, |machine| machine.kill()));
@@ -48,17 +46,9 @@ impl Backup {
 pub(super) fn ask_again(scene: &Scene, node: &NodeName, still_counts: bool) {
     let asking = RecordKey::Joining(node.clone()).key();
     let waits = still_counts && scene.world.site.engine.envelope(&asking).is_some();
-    if !is_in(scene, node) && !waits {
+    if !scene.is_in(node) && !waits {
         scene.with(node, |machine| machine.standing = Standing::Outside);
     }
-}
-
-/// Whether the machine is a member, and does not only ask to be one.
-fn is_in(scene: &Scene, node: &NodeName) -> bool {
-    let own = Identity::load(&scene.with(node, |machine| machine.state())).ok().flatten();
-    let latest = scene.world.observer.latest(&RecordKey::Node(node.clone()).key());
-    let member = latest.and_then(|envelope| envelope.record::<NodeRecord>().ok());
-    own.map(|own| own.identity) == member.map(|member| member.identity)
 }
 
 impl fmt::Display for Backup {

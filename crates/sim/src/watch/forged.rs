@@ -73,7 +73,9 @@ impl Forged {
         let knows = |before: &Envelope, seen: &BTreeMap<NodeName, Nonce>| -> BTreeSet<NodeName> {
             seen.iter().filter(|(_, nonce)| **nonce == before.nonce).map(|(node, _)| node.clone()).collect()
         };
-        let knew = before.zip(self.seen.get(key)).map(|(before, seen)| knows(before, seen));
+        let nobody = BTreeMap::new();
+        let seen = self.seen.get(key).or_else(|| RecordKey::of(key).is_some_and(|record| is_kept(&record)).then_some(&nobody));
+        let knew = before.zip(seen).map(|(before, seen)| knows(before, seen));
         let witnesses = knew.as_ref().filter(|knew| knew.is_empty()).map(|_| BTreeSet::new());
         let knew = knew.map(|knew| knew.into_iter().filter(is_running).collect());
         let hidden =

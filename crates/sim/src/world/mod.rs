@@ -135,6 +135,11 @@ impl Observer {
         [checkers.forged.earlier(key), checkers.older.of(key)].concat()
     }
 
+    /// Whether a node serves what was placed after this.
+    pub fn is_above(&self, node: &NodeName, cert: &CertName, placed: &Placed) -> bool {
+        lock(&self.checkers).placements.is_above(node, cert, placed)
+    }
+
     /// What a member wrote last, whatever stands there now.
     pub fn latest(&self, key: &Key) -> Option<Envelope> {
         let genuine = lock(&self.checkers).forged.genuine(key).map(|genuine| genuine.cloned());

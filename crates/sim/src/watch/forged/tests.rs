@@ -11,6 +11,8 @@ fn a_step_is_judged_by_what_a_member_wrote_before_it() {
     let (mut forged, key) = (Forged { is_to_come: true, ..Forged::default() }, "certs/a".parse().expect("a key"));
     assert_eq!((1..4).map(|n| forged.wrote("n1", &key, Some(&value(n)))).collect::<Vec<_>>(), [After::There, After::There, After::There]);
     assert_eq!(forged.earlier(&key), [value(1), value(2)]);
+    let node = "n1".parse().expect("a name");
+    forged.saw(&node, &key, &value(3));
     forged.forged(&key, Some(&value(3)), |_| true);
     forged.forged(&key, Some(&value(9)), |_| true);
     assert_eq!((forged.genuine(&key), forged.left()), (Some(Some(&value(3))), Some(&key)));
@@ -18,6 +20,7 @@ fn a_step_is_judged_by_what_a_member_wrote_before_it() {
     assert_eq!((forged.genuine(&key), forged.left()), (Some(Some(&value(3))), None));
     assert_eq!(forged.wrote("n1", &key, Some(&value(3))), After::Again);
     assert_eq!(forged.wrote("n1", &key, Some(&value(4))), After::There);
+    forged.saw(&node, &key, &value(4));
     forged.forged(&key, Some(&value(4)), |_| true);
     assert_eq!(forged.wrote("n1", &key, Some(&value(5))), After::Genuine(Some(Box::new(value(4)))));
 }
@@ -25,12 +28,12 @@ fn a_step_is_judged_by_what_a_member_wrote_before_it() {
 #[test]
 fn what_nobody_had_seen_is_lost_with_what_is_forged_over_it() {
     let (node, key) = ("n1".parse().expect("a name"), "certs/a".parse().expect("a key"));
-    for seen in [2, 1] {
+    for seen in [Some(2), Some(1), None] {
         let mut forged = Forged { is_to_come: true, ..Forged::default() };
         (1..3).for_each(|n| drop(forged.wrote("n1", &key, Some(&value(n)))));
-        forged.saw(&node, &key, &value(seen));
+        seen.into_iter().for_each(|seen| forged.saw(&node, &key, &value(seen)));
         forged.forged(&key, Some(&value(2)), |_| true);
-        let after = if seen == 2 { After::Genuine } else { After::Lost };
+        let after = if seen == Some(2) { After::Genuine } else { After::Lost };
         assert_eq!(forged.wrote("n1", &key, Some(&value(3))), after(Some(Box::new(value(2)))));
     }
 }
