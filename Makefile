@@ -23,10 +23,10 @@ lint:
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	scripts/deny
 
-# Simulated fleets, one for each seed: make sim SEEDS=1000000
+# Simulated fleets, one for each seed: make sim SEEDS=1000000. RARE=4: removals, copies, backups and the like come four times as often.
 sim:
 	@scripts/setup build
-	cargo run --release -p certfleet-sim -- --seeds $(or $(SEEDS),2000)
+	cargo run --release -p certfleet-sim -- --seeds $(or $(SEEDS),2000) $(if $(RARE),--rare $(RARE))
 
 # Ten thousand nodes and a million certificates through a life of 90 days and one of 45: figures (Markdown) and curves (SVG) go to $(SCALE).
 # About 10 GB of memory, and half an hour of one core. SCALE_ARGUMENTS="--issuers 2" and the like change what is run.

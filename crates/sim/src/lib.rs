@@ -14,7 +14,6 @@ pub mod fleet;
 pub mod gate;
 pub mod history;
 pub mod keys;
-pub mod less;
 pub mod link;
 pub mod machine;
 pub mod mutants;
@@ -26,19 +25,21 @@ pub mod servers;
 pub mod shape;
 pub mod shrink;
 mod twins;
+pub mod variant;
 pub mod watch;
 pub mod world;
 
-pub use less::Less;
 pub use scenario::{Cast, Report};
+pub use variant::Variant;
 
 /// Runs a seed to its end, on this thread.
 pub fn run(seed: u64) -> Report {
-    run_less(seed, &Less::default())
+    run_variant(seed, &Variant::default())
 }
 
-/// Runs a seed with something left out.
-pub fn run_less(seed: u64, less: &Less) -> Report {
+/// Runs a seed's world, or another variant of it.
+pub fn run_variant(seed: u64, variant: &Variant) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("a run time without sockets").block_on(scenario::run(seed, less))
+    let (runtime, mut nonces) = (runtime.expect("a run time without sockets"), draw::Draw::new(seed).fork("nonces"));
+    certfleet_store::with_nonces(move |bytes| nonces.fill(bytes), || runtime.block_on(scenario::run(seed, variant)))
 }

@@ -104,7 +104,7 @@ impl Scene {
     /// Whether the machine is a member, and does not only ask to be one.
     pub fn is_in(&self, node: &NodeName) -> bool {
         let own = Identity::load(&self.with(node, |machine| machine.state())).ok().flatten();
-        let latest = self.world.observer.latest(&RecordKey::Node(node.clone()).key());
+        let latest = self.world.observer.latest_known(&RecordKey::Node(node.clone()).key());
         let member = latest.and_then(|envelope| envelope.record::<NodeRecord>().ok());
         own.map(|own| own.identity) == member.map(|member| member.identity)
     }

@@ -12,9 +12,9 @@ use crate::ca::{Grants, Habits, Limit};
 use crate::draw::Draw;
 use crate::faults::{self, Plan, Planned, Rare};
 use crate::fleet::{Founder, Wanted, configuration};
-use crate::less::Less;
 use crate::machine::{Machine, Standing};
 use crate::shape::Shape;
+use crate::variant::Variant;
 use crate::watch::Late;
 use crate::world::World;
 
@@ -93,16 +93,16 @@ pub struct Scene {
 }
 
 /// Runs a seed. Time passes as fast as it can; the caller's run time must be a paused one of a single thread ([`crate::run`] makes one).
-pub async fn run(seed: u64, less: &Less) -> Report {
-    let mut scene = Scene::new(seed, less);
+pub async fn run(seed: u64, variant: &Variant) -> Report {
+    let mut scene = Scene::new(seed, variant);
     scene.start_all();
     scene.be_disturbed().await;
     scene.be_left_alone().await;
     let history = &scene.world.observer.history;
     Report {
         seed,
-        history: history.text(),
-        wrong: history.violation(),
+        history: scene.without_its_place(&history.text()),
+        wrong: history.violation().map(|violation| scene.without_its_place(&violation)),
         issued: scene.world.observer.issued_count(),
         extra: scene.world.observer.extra_count(),
         revoked: scene.world.site.ca.revoked(),
@@ -119,7 +119,12 @@ pub async fn run(seed: u64, less: &Less) -> Report {
 }
 
 impl Scene {
-    fn new(seed: u64, less: &Less) -> Self {
+    /// Errors name files, which lie elsewhere in each run.
+    fn without_its_place(&self, text: &str) -> String {
+        text.replace(&*self.dir.path().to_string_lossy(), "")
+    }
+
+    fn new(seed: u64, variant: &Variant) -> Self {
         let mut draw = Draw::new(seed);
         let wall = Timestamp::from_second(BEGINNING).expect("a moment");
         let habits = Habits {
@@ -133,8 +138,8 @@ impl Scene {
         let shape = Shape::of(&draw);
         let world = World::new(habits, &shape, &draw);
         let certs: Vec<String> = shape.wanted.iter().map(|wanted| wanted.name.clone()).collect();
-        let wanted = shape.wanted.iter().filter(|wanted| !less.certs.contains(&wanted.name)).cloned().collect();
-        let plan = Plan::new(&draw, &shape, &certs).less(less);
+        let wanted = shape.wanted.iter().filter(|wanted| !variant.certs.contains(&wanted.name)).cloned().collect();
+        let plan = Plan::new(&draw, &shape, &certs, variant.rare.unwrap_or(1)).less(variant);
         if plan.has(|rare| matches!(rare, Rare::Forge(_) | Rare::BringBack(_) | Rare::Restore)) {
             world.observer.expect_forgeries();
         }
@@ -142,7 +147,7 @@ impl Scene {
         let dir = tempfile::Builder::new().prefix("sim-").tempdir_in(memory_disk()).expect("a directory");
         let founder = Founder::new(&draw, wall);
         let scene = Self { world, founder, wanted, shape, draw, saved: None, dir, start: Instant::now(), plan };
-        scene.found(less);
+        scene.found(variant);
         scene.world.site.engine.settle();
         if scene.plan.has(|rare| matches!(rare, Rare::BringBack(_))) {
             scene.world.site.engine.remember();
@@ -150,10 +155,10 @@ impl Scene {
         scene
     }
 
-    fn found(&self, less: &Less) {
+    fn found(&self, variant: &Variant) {
         let founder = &self.founder;
         self.world.observer.history.say("──", || format!("{:?}, {}", self.shape.topology, self.shape.engine));
-        let nodes: Vec<_> = (1..).zip(self.shape.names()).filter(|(_, node)| !less.nodes.contains(node)).collect();
+        let nodes: Vec<_> = (1..).zip(self.shape.names()).filter(|(_, node)| !variant.nodes.contains(node)).collect();
         for (number, node) in nodes.clone() {
             let (dir, draw) = (self.dir_of(&node), self.draw.fork(node.as_str()));
             std::fs::create_dir_all(&dir).expect("the disk can be written");

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use certfleet_core::names::NodeName;
 
-use crate::less::Less;
 use crate::scenario::{Cast, Report};
+use crate::variant::Variant;
 
 /// Most worlds that are run for it.
 const RUNS_MAX: u32 = 250;
@@ -18,7 +18,7 @@ const RUNS_MAX: u32 = 250;
 #[derive(Debug)]
 pub struct Shrunk {
     /// What was left out.
-    pub less: Less,
+    pub variant: Variant,
     /// What came of it.
     pub report: Report,
     /// How many worlds were run to find it.
@@ -29,24 +29,24 @@ impl Shrunk {
     /// Seed, commit, how to repeat it, and the history.
     pub fn told(&self) -> String {
         let Report { seed, wrong, history, .. } = &self.report;
-        let (why, less) = (wrong.as_deref().unwrap_or_default(), &self.less);
+        let (why, variant) = (wrong.as_deref().unwrap_or_default(), &self.variant);
         format!(
-            "seed {seed}: {why}\ncommit {}; shrunk in {} runs; repeat it with\n  certfleet-sim --from {seed} --seeds 1 --history{less}\n{history}",
+            "seed {seed}: {why}\ncommit {}; shrunk in {} runs; repeat it with\n  certfleet-sim --from {seed} --seeds 1 --history{variant}\n{history}",
             commit(),
             self.runs
         )
     }
 }
 
-/// Shrinks a world that failed. `run` runs it with something left out.
-pub fn shrink(first: Report, run: impl Fn(&Less) -> Report) -> Shrunk {
-    let mut search =
-        Search { checker: first.checker().map(str::to_owned), shrunk: Shrunk { less: Less::default(), report: first, runs: 0 }, run };
+/// Shrinks a world that failed, of which nothing is left out yet. `run` runs it with something left out.
+pub fn shrink(first: Report, whole: Variant, run: impl Fn(&Variant) -> Report) -> Shrunk {
+    let checker = first.checker().map(str::to_owned);
+    let mut search = Search { checker, shrunk: Shrunk { variant: whole, report: first, runs: 0 }, run };
     search.end_with_the_violation();
-    search.leave_out(spare_nodes, |less, node| less.nodes.insert(node));
-    search.leave_out(spare_certificates, |less, cert| less.certs.insert(cert));
+    search.leave_out(spare_nodes, |variant, node| variant.nodes.insert(node));
+    search.leave_out(spare_certificates, |variant, cert| variant.certs.insert(cert));
     search.leave_out_faults();
-    search.leave_out(spare_nodes, |less, node| less.nodes.insert(node));
+    search.leave_out(spare_nodes, |variant, node| variant.nodes.insert(node));
     search.shrunk
 }
 
@@ -72,34 +72,34 @@ struct Search<F> {
     run: F,
 }
 
-impl<F: Fn(&Less) -> Report> Search<F> {
+impl<F: Fn(&Variant) -> Report> Search<F> {
     /// Keeps what is left out if the world still fails in the same way.
-    fn tries(&mut self, less: Less) -> bool {
-        if self.shrunk.runs >= RUNS_MAX || less == self.shrunk.less {
+    fn tries(&mut self, variant: Variant) -> bool {
+        if self.shrunk.runs >= RUNS_MAX || variant == self.shrunk.variant {
             return false;
         }
         self.shrunk.runs += 1;
-        let report = (self.run)(&less);
+        let report = (self.run)(&variant);
         let fails = report.wrong.is_some() && report.checker() == self.checker.as_deref();
         if fails {
-            (self.shrunk.less, self.shrunk.report) = (less, report);
+            (self.shrunk.variant, self.shrunk.report) = (variant, report);
         }
         fails
     }
 
     fn end_with_the_violation(&mut self) {
         let end = Some(self.shrunk.report.simulated + Duration::from_millis(1));
-        let less = Less { end, ..self.shrunk.less.clone() };
-        self.tries(less);
+        let variant = Variant { end, ..self.shrunk.variant.clone() };
+        self.tries(variant);
     }
 
     /// Each of what can be spared, as long as it can.
-    fn leave_out<T: PartialEq>(&mut self, spare: fn(&Cast) -> Vec<T>, without: fn(&mut Less, T) -> bool) {
+    fn leave_out<T: PartialEq>(&mut self, spare: fn(&Cast) -> Vec<T>, without: fn(&mut Variant, T) -> bool) {
         for piece in spare(&self.shrunk.report.cast) {
             if spare(&self.shrunk.report.cast).contains(&piece) {
-                let mut less = self.shrunk.less.clone();
-                without(&mut less, piece);
-                self.tries(less);
+                let mut variant = self.shrunk.variant.clone();
+                without(&mut variant, piece);
+                self.tries(variant);
             }
         }
     }
@@ -112,9 +112,10 @@ impl<F: Fn(&Less) -> Report> Search<F> {
             while at < self.faults().len() {
                 let faults = self.faults();
                 let some = faults[at..].iter().take(piece);
-                let less = Less { faults: self.shrunk.less.faults.iter().chain(some).copied().collect(), ..self.shrunk.less.clone() };
+                let variant =
+                    Variant { faults: self.shrunk.variant.faults.iter().chain(some).copied().collect(), ..self.shrunk.variant.clone() };
                 // What was left out makes room for the next at the same place.
-                at += if self.tries(less) { 0 } else { piece };
+                at += if self.tries(variant) { 0 } else { piece };
             }
             piece /= 2;
         }

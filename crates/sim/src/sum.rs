@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use certfleet_sim::ca::Limit;
-use certfleet_sim::{Less, Report};
+use certfleet_sim::{Report, Variant};
 
 /// How often is told how far it is.
 const PROGRESS: Duration = Duration::from_secs(30);
@@ -37,7 +37,7 @@ impl Sum {
     }
 
     /// One of `of` more; tells at once if it went wrong.
-    pub fn add(&mut self, report: Report, of: u64, less: &Less) {
+    pub fn add(&mut self, report: Report, of: u64, variant: &Variant) {
         self.seeds += 1;
         self.issued += report.issued;
         self.extra += report.extra;
@@ -51,7 +51,7 @@ impl Sum {
             let seed = report.seed;
             self.wrongs += 1;
             self.wrong = Some(self.wrong.map_or(seed, |first| first.min(seed)));
-            eprintln!("seed {seed}: {why} (certfleet-sim --from {seed} --seeds 1 --history{less})");
+            eprintln!("seed {seed}: {why} (certfleet-sim --from {seed} --seeds 1 --history{variant})");
         }
         if self.told.elapsed() >= PROGRESS {
             self.told = Instant::now();

@@ -31,6 +31,8 @@ pub use certfleet_core::key::Key;
 pub use contract::{Listing, Put, Store, Stored, Unreadable};
 pub use error::{ErrorKind, OpenError, StoreError};
 pub use nonce::fresh_nonce;
+#[cfg(feature = "simulation")]
+pub use nonce::with_nonces;
 pub use probe::{ProbeError, probe};
 pub use revision::{garbage_revision, is_expected, same_value};
 pub use settle::{Settled, delete_settled, put_settled};

@@ -29,7 +29,9 @@ impl Backup {
 
     pub(super) fn strike(self, scene: &Scene) {
         let observer = &scene.world.observer;
-        let witnesses = observer.undisturbed().into_iter().filter(|node| scene.is_in(node)).collect();
+        // Who is stopped knows afterwards what is on its disk.
+        let forgets = |node: &NodeName| self.are_stopped && scene.with(node, |machine| machine.has_full_disk());
+        let witnesses = observer.undisturbed().into_iter().filter(|node| scene.is_in(node) && !forgets(node)).collect();
         let running: Vec<NodeName> = scene.nodes().into_iter().filter(|node| scene.with(node, |machine| machine.is_up())).collect();
         let stopped = if self.are_stopped { running } else { Vec::new() };
         stopped.iter().for_each(|node| scene.with(node, |machine| machine.kill()));

@@ -6,9 +6,9 @@ use certfleet_core::names::NodeName;
 
 use super::{Fault, Rare, machines, rare};
 use crate::draw::Draw;
-use crate::less::Less;
 use crate::scenario::Scene;
 use crate::shape::Shape;
+use crate::variant::Variant;
 
 /// Of a thousand faults so many wait for a step of an attempt.
 const STALKING: u64 = 200;
@@ -40,9 +40,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Of a world's seed, for these certificates.
-    pub fn new(draw: &Draw, shape: &Shape, certs: &[String]) -> Self {
-        let rare = rare::drawn(&draw.fork("rare faults"), &shape.names());
+    /// Of a world's seed, for these certificates; rare faults come so many times as often as usual.
+    pub fn new(draw: &Draw, shape: &Shape, certs: &[String], times: u64) -> Self {
+        let rare = rare::drawn(&draw.fork("rare faults"), &shape.names(), times);
         let (mut draw, nodes) = (draw.fork("faults"), shape.names());
         let end = Duration::from_secs(shape.minutes * 60);
         let first = machines::from_the_beginning(&mut draw, shape).into_iter().zip(1..);
@@ -73,10 +73,10 @@ impl Plan {
     }
 
     /// What of it remains.
-    pub fn less(mut self, less: &Less) -> Self {
-        self.end = less.end.map_or(self.end, |end| self.end.min(end));
+    pub fn less(mut self, variant: &Variant) -> Self {
+        self.end = variant.end.map_or(self.end, |end| self.end.min(end));
         self.faults
-            .retain(|planned| planned.at < self.end && !less.faults.contains(&planned.number) && !less.nodes.contains(&planned.node));
+            .retain(|planned| planned.at < self.end && !variant.faults.contains(&planned.number) && !variant.nodes.contains(&planned.node));
         self
     }
 }
@@ -115,10 +115,10 @@ mod tests {
     #[test]
     fn leaving_faults_out_changes_no_other() {
         let shape = Shape { nodes: 2, minutes: 12 * 60, ..Shape::of(&Draw::new(3)) };
-        let (nodes, plan) = (shape.names(), Plan::new(&Draw::new(3), &shape, &["c0.example".into()]));
+        let (nodes, plan) = (shape.names(), Plan::new(&Draw::new(3), &shape, &["c0.example".into()], 1));
         assert!(plan.faults.len() > 10 && plan.faults.is_sorted_by_key(|planned| planned.at), "{plan:?}");
-        let less = Less { faults: [2, 3].into(), nodes: [nodes[1].clone()].into(), end: Some(plan.end / 2), ..Less::default() };
-        let left = plan.clone().less(&less);
+        let variant = Variant { faults: [2, 3].into(), nodes: [nodes[1].clone()].into(), end: Some(plan.end / 2), ..Variant::default() };
+        let left = plan.clone().less(&variant);
         let stays =
             |planned: &&Planned| planned.number != 2 && planned.number != 3 && planned.node == nodes[0] && planned.at < plan.end / 2;
         assert_eq!(left.faults, plan.faults.iter().filter(stays).cloned().collect::<Vec<_>>());

@@ -69,11 +69,11 @@ pub enum Rare {
     },
 }
 
-/// Those of one world, each with the machine that it meets, and where to draw from when it comes.
-pub(super) fn drawn(draw: &Draw, nodes: &[NodeName]) -> Vec<(NodeName, Rare, Draw)> {
+/// Those of one world, each with the machine that it meets, and where to draw from when it comes; so many times as often as usual.
+pub(super) fn drawn(draw: &Draw, nodes: &[NodeName], times: u64) -> Vec<(NodeName, Rare, Draw)> {
     let of_kind = |(name, often, make): &Kind| {
         let mut draw = draw.fork(name);
-        draw.once_in_a_thousand(*often).then(|| (draw.one(nodes).clone(), make(&mut draw), draw))
+        draw.once_in_a_thousand(often * times).then(|| (draw.one(nodes).clone(), make(&mut draw), draw))
     };
     KINDS.iter().filter_map(of_kind).collect()
 }

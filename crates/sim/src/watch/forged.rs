@@ -36,7 +36,8 @@ pub struct Forged {
     undisturbed: BTreeSet<NodeName>,
     were_stopped: bool,
     brought_back_at: Option<Instant>,
-    /// Until when who knows better may still be shown what stood there before, and so sees nothing to put right.
+    /// How long who knows better may still be shown what stood there before, and so sees nothing to put right; and until when.
+    shown_old: Duration,
     shown_old_until: Option<Instant>,
     /// What a restore that is under way has written.
     restoring: BTreeSet<Key>,
@@ -134,7 +135,13 @@ impl Forged {
     pub fn comes_back(&mut self, undisturbed: BTreeSet<NodeName>, were_stopped: bool, shown_old: Duration) {
         let now = Instant::now();
         (self.undisturbed, self.were_stopped, self.brought_back_at) = (undisturbed, were_stopped, Some(now));
-        self.shown_old_until = Some(now + shown_old + PUT_RIGHT_WITHIN);
+        self.shown_old = shown_old;
+        self.is_changed_for_others();
+    }
+
+    /// What stands there now, others who know better have yet to see.
+    fn is_changed_for_others(&mut self) {
+        self.shown_old_until = Some(Instant::now() + self.shown_old + PUT_RIGHT_WITHIN);
     }
 
     /// A backup was brought back so lately.
@@ -172,6 +179,8 @@ impl Forged {
             hidden.is_forged = false;
             if hidden.genuine.as_ref().map(|genuine| &genuine.body) == after.map(|after| &after.body) {
                 self.hidden.remove(key);
+            } else if self.brought_back_at.is_some() {
+                self.is_changed_for_others();
             }
             return After::Again;
         }
@@ -219,6 +228,16 @@ impl Forged {
     /// What was written there before the last.
     pub fn earlier(&self, key: &Key) -> &[Envelope] {
         self.written.get(key).and_then(|written| written.split_last()).map(|(_, earlier)| earlier).unwrap_or_default()
+    }
+
+    /// Whether a member has written this very value.
+    pub fn was_written(&self, key: &Key, value: &Envelope) -> bool {
+        self.written.get(key).is_some_and(|written| written.iter().any(|was| was.body == value.body))
+    }
+
+    /// Whether nobody who could put the record right knows what it hides.
+    pub fn is_lost_for_good(&self, key: &Key) -> bool {
+        self.hidden.get(key).is_some_and(Hidden::is_excused)
     }
 
     /// A record that is never removed and that nobody has put right.

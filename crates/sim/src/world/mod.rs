@@ -140,8 +140,14 @@ impl Observer {
         lock(&self.checkers).placements.is_above(node, cert, placed)
     }
 
+    /// What a member wrote last, whatever stands there now, if anybody can put it right.
+    pub fn latest_known(&self, key: &Key) -> Option<Envelope> {
+        let is_lost = lock(&self.checkers).forged.is_lost_for_good(key);
+        if is_lost { self.engine.get()?.upgrade()?.envelope(key) } else { self.latest(key) }
+    }
+
     /// What a member wrote last, whatever stands there now.
-    pub fn latest(&self, key: &Key) -> Option<Envelope> {
+    fn latest(&self, key: &Key) -> Option<Envelope> {
         let genuine = lock(&self.checkers).forged.genuine(key).map(|genuine| genuine.cloned());
         genuine.unwrap_or_else(|| self.engine.get()?.upgrade()?.envelope(key))
     }

@@ -2,6 +2,7 @@
 
 use super::{Observer, lock};
 use crate::engine::Reader;
+use crate::machine::Machine;
 use crate::operator::{OPERATOR, RESTORER};
 use crate::watch::{After, FORGER, Forged, Write, is_marked};
 use certfleet_core::envelope::Envelope;
@@ -23,12 +24,14 @@ impl Observer {
         found.into_iter().for_each(|(checker, why)| self.judge(checker, Err(why)));
     }
 
-    fn came_after(&self, who: &str, key: &Key, after: Option<&Envelope>) -> After {
+    /// What a write came after, and whether that very value was lost, or one before it, and is there again.
+    fn came_after(&self, who: &str, key: &Key, after: Option<&Envelope>) -> (After, bool) {
         let mut checkers = lock(&self.checkers);
+        let is_there_again = checkers.losses.has_lost(key) && after.is_some_and(|after| checkers.forged.was_written(key, after));
         if let Some(after) = after.filter(|_| checkers.forged.is_to_come) {
             checkers.older.wrote(key, after);
         }
-        checkers.forged.wrote(who, key, after)
+        (checkers.forged.wrote(who, key, after), is_there_again)
     }
 
     /// Where a member's record was forged, and nobody who knew it could put it right until another machine had its name, what the first one wrote
@@ -79,12 +82,12 @@ impl Observer {
         lock(&self.restored).contains(serial)
     }
 
-    fn wrote_certificate(&self, who: &str, cert: &CertName, before: Option<&Envelope>, after: &CertRecord) {
+    fn wrote_certificate(&self, who: &str, cert: &CertName, (before, is_there_again): (Option<&Envelope>, bool), after: &CertRecord) {
         self.history.say(who, || format!("{cert} {}", told(after)));
         let ca = self.ca.get().and_then(Weak::upgrade);
         let is_over = |order: &str| ca.as_ref().is_none_or(|ca| ca.is_over(order));
         let mut checkers = lock(&self.checkers);
-        let is_put_back = checkers.losses.is_put_back(cert, after);
+        let is_put_back = is_there_again || checkers.losses.is_put_back(cert, after);
         let is_removed = |node: &str| node.parse().is_ok_and(|node| checkers.fenced.is_removed(&node));
         let counts = before.is_none_or(|before| !is_removed(before.writer.as_str()));
         let is_theirs = is_removed(who);
@@ -137,7 +140,7 @@ impl Reader for Observer {
         }
         self.judge("forged", Forged::is_clean(who, key, after));
         self.judge("storms", lock(&self.checkers).storms.wrote(key));
-        let came_after = self.came_after(who, key, after);
+        let (came_after, is_there_again) = self.came_after(who, key, after);
         let before = match &came_after {
             After::There => before,
             After::Genuine(genuine) => {
@@ -155,7 +158,7 @@ impl Reader for Observer {
         match (RecordKey::of(key), after) {
             (Some(RecordKey::Presence(_)), _) => {}
             (Some(RecordKey::Cert(cert)), Some(after)) => match after.record::<CertRecord>() {
-                Ok(record) => self.wrote_certificate(who, &cert, before, &record),
+                Ok(record) => self.wrote_certificate(who, &cert, (before, is_there_again), &record),
                 Err(error) => self.history.violated(format!("records: {who} wrote {key}, which cannot be read: {error}")),
             },
             (Some(RecordKey::Report(..)), Some(after)) => {
@@ -168,8 +171,11 @@ impl Reader for Observer {
     }
 
     fn begins(&self, who: &str, key: &Key) {
-        let judged = who.parse().map_or(Ok(()), |node| lock(&self.checkers).fenced.begins(&node, key));
-        self.judge("fenced", judged);
+        let Ok(node) = who.parse() else { return };
+        // Who cannot keep what it was told does not know it in its next life.
+        if !self.machines().get(&node).is_some_and(Machine::has_full_disk) {
+            self.judge("fenced", lock(&self.checkers).fenced.begins(&node, key));
+        }
     }
 
     fn was_told(&self, who: &str, key: &Key, value: &Envelope) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use certfleet_core::mutants::{Mutant, with};
 use certfleet_sim::mutants::{CATCHES, Catch};
 use certfleet_sim::shrink::shrink;
-use certfleet_sim::{Less, Report, run_less};
+use certfleet_sim::{Report, Variant, run_variant};
 
 #[test]
 fn every_mutant_has_its_line_in_the_documents() {
@@ -46,17 +46,17 @@ const LARGE_WITHIN: u64 = 100;
 #[test]
 fn a_failing_world_is_made_small() {
     let catch = CATCHES.iter().find(|catch| catch.mutant == Mutant::SkipLeafKey).expect("it is in the list");
-    let runs = (0..LARGE_WITHIN).map(|seed| with(catch.mutant, || run_less(seed, &Less::default())));
+    let runs = (0..LARGE_WITHIN).map(|seed| with(catch.mutant, || run_variant(seed, &Variant::default())));
     let is_large = |report: &Report| report.checker() == Some("records") && report.history.lines().count() > LARGE;
     let first = runs.filter(|report| report.wrong.is_some()).find(is_large).expect("it is caught in a large world");
     let (seed, lines) = (first.seed, first.history.lines().count());
-    let shrunk = shrink(first, |less| with(catch.mutant, || run_less(seed, less)));
+    let shrunk = shrink(first, Variant::default(), |variant| with(catch.mutant, || run_variant(seed, variant)));
     let cast = &shrunk.report.cast;
     assert_eq!(shrunk.report.checker(), Some("records"));
     assert!(cast.plan.faults.len() <= 2 && cast.nodes.len() <= 3 && cast.certs.len() == 1, "{}", shrunk.told());
     assert!(shrunk.report.history.lines().count() * 2 < lines, "{lines} lines before:\n{}", shrunk.told());
-    let again = with(catch.mutant, || run_less(seed, &shrunk.less));
+    let again = with(catch.mutant, || run_variant(seed, &shrunk.variant));
     assert_eq!(again.history, shrunk.report.history, "what is left out repeats it");
-    assert!(run_less(seed, &shrunk.less).wrong.is_none(), "without the bug all is well");
-    assert!(shrunk.told().contains(&format!("--from {seed} --seeds 1 --history{}", shrunk.less)), "{}", shrunk.told());
+    assert!(run_variant(seed, &shrunk.variant).wrong.is_none(), "without the bug all is well");
+    assert!(shrunk.told().contains(&format!("--from {seed} --seeds 1 --history{}", shrunk.variant)), "{}", shrunk.told());
 }

@@ -1,4 +1,5 @@
-//! A world with something left out, so that what makes it go wrong can be read: as values, and as the command line that repeats it.
+//! A world that is not quite its seed's: with something left out, so that what makes it go wrong can be read, or with rare faults more often; as
+//! values, and as the command line that repeats it.
 //!
 //! Always holds: what is left out changes nothing of what else was drawn.
 
@@ -9,9 +10,9 @@ use std::time::Duration;
 
 use certfleet_core::names::NodeName;
 
-/// What a world is to do without.
+/// What a world is to do without, and of what it has more.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Less {
+pub struct Variant {
     /// Faults, by their numbers.
     pub faults: BTreeSet<usize>,
     /// Machines.
@@ -20,10 +21,12 @@ pub struct Less {
     pub certs: BTreeSet<String>,
     /// The faults stop at this moment after the world began, if they would not before.
     pub end: Option<Duration>,
+    /// Rare faults come so many times as often.
+    pub rare: Option<u64>,
 }
 
-/// As options of `certfleet-sim`; nothing if nothing is left out.
-impl fmt::Display for Less {
+/// As options of `certfleet-sim`; nothing if it is its seed's world.
+impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.faults.is_empty() {
             write!(f, " --without {}", Numbers(self.faults.clone()))?;
@@ -36,7 +39,8 @@ impl fmt::Display for Less {
         if !certs.is_empty() {
             write!(f, " --without-certificates {}", certs.join(","))?;
         }
-        self.end.map_or(Ok(()), |end| write!(f, " --end-ms {}", end.as_millis()))
+        self.end.map_or(Ok(()), |end| write!(f, " --end-ms {}", end.as_millis()))?;
+        self.rare.map_or(Ok(()), |times| write!(f, " --rare {times}"))
     }
 }
 
@@ -82,8 +86,9 @@ mod tests {
         assert_eq!(numbers.0, [3, 7, 8, 9, 12].into());
         assert!("3,x".parse::<Numbers>().is_err());
         let nodes = ["n2", "n4"].map(|node| node.parse().expect("a name")).into();
-        let less = Less { faults: numbers.0, nodes, certs: ["c1.example".into()].into(), end: Some(Duration::from_secs(2)) };
-        let told = " --without 3,7-9,12 --without-nodes n2,n4 --without-certificates c1.example --end-ms 2000";
-        assert_eq!((less.to_string().as_str(), Less::default().to_string().as_str()), (told, ""));
+        let variant =
+            Variant { faults: numbers.0, nodes, certs: ["c1.example".into()].into(), end: Some(Duration::from_secs(2)), rare: Some(3) };
+        let told = " --without 3,7-9,12 --without-nodes n2,n4 --without-certificates c1.example --end-ms 2000 --rare 3";
+        assert_eq!((variant.to_string().as_str(), Variant::default().to_string().as_str()), (told, ""));
     }
 }
